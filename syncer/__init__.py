@@ -1,0 +1,1 @@
+"""syncer: bulk export, fetch and delete of push-notification users, with a proof that nothing was missed."""

@@ -1,0 +1,1 @@
+"""Keeping files: schema, merge, parts, manifest, publish, verify."""
