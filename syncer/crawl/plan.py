@@ -1,0 +1,73 @@
+"""Which stretches a run walks. Pure: no I/O, no clock.
+
+The entries come from the page index of the account's last complete snapshot: a token names a position in the list, and most
+likely still does a night later. Whatever an entry turns out to be worth, the walk and the proof stand without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from syncer.model import PageRecord, Token
+
+STRETCHES_PER_WALKER = 8
+"""Small stretches balance the load by themselves: a walker that is done takes the next one."""
+STRETCH_PAGES_MIN = 3
+"""Each stitch can cost a page that is fetched twice, so a stretch is not shorter than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStretch:
+    """A stretch before its first page."""
+
+    entry: Token | None
+    """None: the start of the list."""
+    pages: int | None
+    """Pages between this entry and the next one, last time; None when nothing is known or nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The stretches of a run in list order; the first entry is always "no token"."""
+
+    stretches: tuple[PlannedStretch, ...]
+    reason: str
+    """Why the run is sequential, in words; empty when it is not."""
+
+
+def plan_sequential(reason: str) -> Plan:
+    """One stretch from the start of the list to its end."""
+    return Plan((PlannedStretch(None, None),), reason)
+
+
+def plan_stretches(previous: Iterable[PageRecord], *, pages_total: int, walkers: int, page_size: int) -> Plan:
+    """Choose entries from the last page index, evenly by pages.
+
+    ``previous`` comes in list order (stretch, sequence) and may be a stream of a million records: only the chosen entries are
+    kept. The number of stretches is a multiple of ``walkers``, so that the last round of them is full.
+    """
+    if walkers < 2:
+        return plan_sequential("one walker was asked for")
+    rounds = min(STRETCHES_PER_WALKER, pages_total // (walkers * STRETCH_PAGES_MIN))
+    count = walkers * rounds if rounds else pages_total // STRETCH_PAGES_MIN
+    if count < 2:
+        return plan_sequential("the list is too short to share")
+    return _choose(previous, pages_total, count, page_size)
+
+
+def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_size: int) -> Plan:
+    chosen: list[tuple[Token | None, int]] = [(None, 0)]
+    seen: set[Token] = set()
+    for position, record in enumerate(previous):
+        if record.page_size != page_size:
+            return plan_sequential(f"the last snapshot was crawled with {record.page_size} users a page, not {page_size}")
+        due = len(chosen) * pages_total // count
+        if position >= due and position > 0 and record.token is not None and record.token not in seen:
+            seen.add(record.token)
+            chosen.append((record.token, position))
+    pages = [following[1] - here[1] for here, following in zip(chosen, chosen[1:], strict=False)]
+    stretches = [PlannedStretch(entry, length) for (entry, _), length in zip(chosen, [*pages, None], strict=True)]
+    if len(stretches) < 2:
+        return plan_sequential("the last snapshot's page index holds no entries")
+    return Plan(tuple(stretches), "")
