@@ -36,7 +36,7 @@ def test_a_wait_that_nothing_can_end_is_an_error_and_not_a_hang() -> None:
 
 def test_a_task_that_spins_is_an_error_and_not_a_hang() -> None:
     async def main() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - spinning is the case
             await asyncio.sleep(0)
 
     with pytest.raises(NothingLeft):
