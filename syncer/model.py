@@ -131,6 +131,22 @@ class PageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RepeatedUsers:
+    """Users met on two pages of a run: how many for one pair of pages. The merge finds them, the crawl judges them."""
+
+    stretch: int
+    """The earlier page in list order: (stretch, sequence) is not after the other's."""
+    sequence: int
+    other_stretch: int
+    other_sequence: int
+    identical: int
+    """Users whose two rows are equal."""
+    updated: int
+    """Users whose two rows differ: updated between the two requests."""
+    example_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One named test of a run or a snapshot with its outcome."""
 

@@ -28,7 +28,7 @@ class Coverage:
     users_served: int
     """Users on all pages, repeats at stitches included."""
     rejects: int
-    stretches: int
+    path: tuple[int, ...]
     """Stretches on the way from the start of the list to its end."""
 
 
@@ -42,8 +42,8 @@ class _StretchFacts:
 @dataclass(slots=True)
 class _Reading:
     stretches: dict[int, _StretchFacts] = field(default_factory=dict)
-    """Ids that must lie within a page of a later stretch: the witnesses of its stitches."""
     unseen: dict[int, set[str]] = field(default_factory=dict)
+    """Ids that must lie within a page of a later stretch: the witnesses of its stitches."""
     broken: list[str] = field(default_factory=list)
     pages: int = 0
     users: int = 0
@@ -76,7 +76,7 @@ def prove_coverage(records: Iterable[PageRecord]) -> Coverage:
         reading.pages,
         reading.users,
         reading.rejects,
-        len(path),
+        tuple(path),
     )
 
 
@@ -158,3 +158,25 @@ def _end_check(reading: _Reading, path: list[int]) -> Check:
 
 def _check(name: str, problems: list[str], well: str) -> Check:
     return Check(name, not problems, "; ".join(problems[:3]) if problems else well)
+
+
+def find_order(records: Iterable[PageRecord]) -> Literal["ascending", "descending", "mixed", "unknown"]:
+    """The order of ids in the list, as the pages of each stretch show it; "unknown" with fewer than two users to compare."""
+    seen: set[str] = set()
+    before: PageRecord | None = None
+    for record in records:
+        if record.min_id is None or record.max_id is None:
+            continue
+        if record.first_id != record.last_id:
+            seen.add(_direction(record.first_id == record.min_id, record.first_id == record.max_id))
+        if before is not None and before.stretch == record.stretch:
+            assert before.min_id is not None and before.max_id is not None  # pages without users are left out
+            seen.add(_direction(before.max_id < record.min_id, before.min_id > record.max_id))
+        before = record
+    if len(seen) > 1:
+        return "mixed"
+    return "ascending" if "ascending" in seen else "descending" if "descending" in seen else "mixed" if seen else "unknown"
+
+
+def _direction(rises: bool, falls: bool) -> str:
+    return "ascending" if rises else "descending" if falls else "mixed"

@@ -215,6 +215,12 @@ class Spool:
         row = self._db.execute("SELECT payload FROM payloads WHERE page = ?", (page,)).fetchone()
         return bytes(row[0])
 
+    def last_pages(self) -> dict[int, PageRecord]:
+        """The last page of every stretch that has one."""
+        last = "SELECT stretch, max(sequence) FROM pages GROUP BY stretch"
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM pages WHERE (stretch, sequence) IN ({last})")
+        return {record.stretch: record for record in (PageRecord(*row) for row in rows)}
+
     def rejects(self) -> Iterator[Reject]:
         """Every reject in list order."""
         rows = self._db.execute(

@@ -1,0 +1,65 @@
+"""What it means that a user was met on two pages. Pure: no I/O.
+
+* Around a stitch two stretches overlap: expected.
+* A row that differs was updated between the two requests and took a new place: it moved. The newest is kept.
+* An identical row twice within one stretch: the server repeated something, and what the repeat stood in for may be missing.
+  That stretch is walked again once.
+* An identical row in two stretches where no border is: places are not kept, and stitches prove nothing on such a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from syncer.model import PageRecord, RepeatedUsers
+
+BORDER_PAGES = 3
+"""A walker recognises the next stretch by its first users; should these be gone, it may need a page or two more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """The judgement over all pairs of pages."""
+
+    overlap_users: int
+    moved_users: int
+    suspect_stretches: tuple[int, ...]
+    """Stretches that hold an identical row twice."""
+    unstable: str
+    """Why places cannot have been kept, in words; empty when nothing speaks against it."""
+
+
+def judge_repeats(
+    pairs: Iterable[RepeatedUsers], last_pages: Mapping[int, PageRecord], path: Collection[int]
+) -> Repeats:
+    """Tell repeats apart. ``path`` holds the stretches that lead from the start of the list to its end."""
+    overlap = moved = 0
+    suspects: set[int] = set()
+    unstable = ""
+    for pair in pairs:
+        if pair.stretch == pair.other_stretch:
+            moved += pair.updated
+            if pair.identical:
+                suspects.add(pair.stretch)
+        elif _is_border(pair, last_pages, path):
+            overlap += pair.identical + pair.updated
+        else:
+            moved += pair.updated
+            if pair.identical and not unstable:
+                unstable = (
+                    f"{pair.identical} users stand both on page {pair.sequence} of stretch {pair.stretch} and on page"
+                    f" {pair.other_sequence} of stretch {pair.other_stretch}, where no border is"
+                )
+    return Repeats(overlap, moved, tuple(sorted(suspects)), unstable)
+
+
+def _is_border(pair: RepeatedUsers, last_pages: Mapping[int, PageRecord], path: Collection[int]) -> bool:
+    if pair.stretch not in path or pair.other_stretch not in path:
+        return True  # a stretch that another one covers is fetched twice as a whole
+    last = last_pages[pair.stretch]
+    return (
+        last.ending == "met"
+        and last.stitch == pair.other_stretch
+        and last.sequence - pair.sequence < BORDER_PAGES
+    )

@@ -1,0 +1,53 @@
+"""One run for each account and state folder: a lock that the kernel frees when its holder dies, however it dies.
+
+``flock``, not a pid file: nothing is ever stale. Not to be trusted on network file systems.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from syncer.errors import LockHeld, StorageFailed
+
+
+@contextmanager
+def hold_lock(path: Path, account_sid: str, now: datetime) -> Iterator[None]:
+    """Hold the account's lock while the block runs. Raises LockHeld at once, saying who holds it and since when."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StorageFailed(f"the lock {path} cannot be opened: {error.strerror}", hint="check state_dir") from None
+    try:
+        _take(descriptor, account_sid)
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now.isoformat(timespec="seconds")}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, account_sid: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockHeld(
+            f"another run of account {account_sid} is at work{_holder(descriptor)}", hint="wait for it, or end it first"
+        ) from None
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f": process {int(holder['pid'])} on {holder['host']}, since {holder['since']}"
+    except (ValueError, KeyError, TypeError, OSError):
+        return ""  # it has just taken the lock and not signed yet

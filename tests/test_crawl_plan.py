@@ -1,0 +1,69 @@
+"""Planning: entries evenly over the list, from what the last night's index says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncer.crawl.plan import STRETCH_PAGES_MIN, STRETCHES_PER_WALKER, PlannedStretch, plan_sequential, plan_stretches
+from syncer.model import PageRecord, Token
+
+
+def index(pages: int, *, page_size: int = 10) -> Iterator[PageRecord]:
+    for n in range(pages):
+        token = Token(f"t{n}") if n else None
+        following = Token(f"t{n + 1}") if n + 1 < pages else None
+        yield PageRecord(0, n, n, token, following, None if following else "null", page_size, 10, 0, "a", "b", "a", "b", b"")
+
+
+def test_a_sequential_plan_is_one_stretch_from_the_start() -> None:
+    assert plan_sequential("why").stretches == (PlannedStretch(None, None),)
+
+
+def test_400_pages_and_64_walkers_make_two_rounds_of_stretches() -> None:
+    plan = plan_stretches(index(400), pages_total=400, walkers=64, page_size=10)
+    assert len(plan.stretches) == 128
+    assert plan.reason == ""
+    assert {s.pages for s in plan.stretches[:-1]} == {3, 4}
+    assert plan.stretches[-1].pages is None
+
+
+def test_entries_are_tokens_of_the_index_at_the_planned_distance() -> None:
+    plan = plan_stretches(index(12), pages_total=12, walkers=2, page_size=10)
+    assert plan.stretches == (
+        PlannedStretch(None, 3),
+        PlannedStretch(Token("t3"), 3),
+        PlannedStretch(Token("t6"), 3),
+        PlannedStretch(Token("t9"), None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pages", "walkers", "page_size", "reason"),
+    [
+        (100, 1, 10, "one walker was asked for"),
+        (5, 8, 10, "the list is too short to share"),
+        (0, 8, 10, "the list is too short to share"),
+        (100, 8, 20, "the last snapshot was crawled with 10 users a page, not 20"),
+    ],
+)
+def test_a_plan_says_why_it_is_sequential(pages: int, walkers: int, page_size: int, reason: str) -> None:
+    assert plan_stretches(index(pages), pages_total=pages, walkers=walkers, page_size=page_size) == plan_sequential(reason)
+
+
+def test_an_index_shorter_than_it_claims_gives_a_sequential_plan() -> None:
+    plan = plan_stretches(index(1), pages_total=100, walkers=4, page_size=10)
+    assert plan == plan_sequential("the last snapshot's page index holds no entries")
+
+
+@given(st.integers(0, 2000), st.integers(1, 64))
+def test_every_plan_starts_without_a_token_and_names_each_entry_once(pages: int, walkers: int) -> None:
+    plan = plan_stretches(index(pages), pages_total=pages, walkers=walkers, page_size=10)
+    entries = [s.entry for s in plan.stretches]
+    assert entries[0] is None
+    assert None not in entries[1:]
+    assert len(set(entries)) == len(entries) <= max(1, walkers * STRETCHES_PER_WALKER)
+    assert all(s.pages is not None and s.pages >= STRETCH_PAGES_MIN for s in plan.stretches[:-1])

@@ -1,0 +1,51 @@
+"""Users on two pages: overlap, moved, suspect or unstable."""
+
+from __future__ import annotations
+
+from syncer.crawl.repeats import Repeats, judge_repeats
+from syncer.model import PageRecord, RepeatedUsers, Token
+
+
+def last(stretch: int, sequence: int, ending: str, stitch: int | None) -> PageRecord:
+    return PageRecord(
+        stretch, sequence, 0, None, Token("x"), None, 10, 1, 0, "a", "a", "a", "a", b"", ending, stitch, "a"  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+LAST = {0: last(0, 5, "met", 1), 1: last(1, 9, "entry", 2), 2: last(2, 3, "end", None), 3: last(3, 1, "met", 2)}
+PATH = (0, 1, 2)
+
+
+def judge(*pairs: RepeatedUsers) -> Repeats:
+    return judge_repeats(pairs, LAST, PATH)
+
+
+def test_nothing_repeated_is_nothing_to_say() -> None:
+    assert judge() == Repeats(0, 0, (), "")
+
+
+def test_overlap_at_a_stitch_is_expected_whether_updated_or_not() -> None:
+    assert judge(RepeatedUsers(0, 5, 1, 0, 3, 2, "a"), RepeatedUsers(0, 3, 1, 0, 1, 0, "a")) == Repeats(6, 0, (), "")
+
+
+def test_a_newer_row_on_another_page_moved() -> None:
+    assert judge(RepeatedUsers(0, 1, 0, 4, 0, 2, "a"), RepeatedUsers(0, 1, 2, 3, 0, 1, "a")) == Repeats(0, 3, (), "")
+
+
+def test_an_identical_row_twice_in_one_stretch_makes_it_suspect() -> None:
+    pairs = (RepeatedUsers(1, 1, 1, 2, 5, 1, "a"), RepeatedUsers(0, 0, 0, 0, 1, 0, "b"))
+    assert judge(*pairs) == Repeats(0, 1, (0, 1), "")
+
+
+def test_an_identical_row_in_two_stretches_away_from_a_border_is_unstable() -> None:
+    assert judge(RepeatedUsers(0, 2, 1, 7, 4, 0, "a"), RepeatedUsers(0, 1, 1, 7, 1, 0, "a")) == Repeats(
+        0, 0, (), "4 users stand both on page 2 of stretch 0 and on page 7 of stretch 1, where no border is"
+    )
+
+
+def test_a_stitch_by_token_has_no_overlap() -> None:
+    assert judge(RepeatedUsers(1, 9, 2, 0, 1, 0, "a")).unstable != ""
+
+
+def test_a_stretch_that_another_one_covers_overlaps_as_a_whole() -> None:
+    assert judge(RepeatedUsers(2, 0, 3, 1, 9, 1, "a")) == Repeats(10, 0, (), "")
