@@ -1,0 +1,170 @@
+"""The spool: pages and decisions survive; circles and repeats are refused; nothing half is ever there."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from syncer.crawl.plan import Plan, PlannedStretch, plan_sequential
+from syncer.crawl.spool import Entry, PageRepeated, RunFacts, SortedPage, Spool, rejects_lines
+from syncer.crawl.walk import Stretch
+from syncer.errors import CoverageNotProven, StorageFailed
+from syncer.model import EncodedPage, PageRecord, Reject, Token
+
+FACTS = RunFacts("AC1", "20261124T020000Z", "2026-11-24T02:00:00+00:00", "https://api.invalid/v1", False, "")
+TWO = Plan((PlannedStretch(None, 2), PlannedStretch(Token("e"), None)), "")
+
+
+def pack(batch: object) -> bytes:
+    return repr(batch).encode()
+
+
+def entry(
+    stretch: int, sequence: int, token: str | None, following: str | None, ids: str, *, first: str | None = None,
+    rejects: tuple[Reject, ...] = (), **more: object,
+) -> Entry:  # fmt: skip
+    low, high = (min(ids), max(ids)) if ids else (None, None)
+    record = PageRecord(
+        stretch, sequence, stretch * 100 + sequence + 1, Token(token) if token else None,
+        Token(following) if following else None, None if following else "null", 10, len(ids) + len(rejects), len(rejects),
+        ids[0] if ids else None, ids[-1] if ids else None, low, high, ids.encode(), **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+    encoded = EncodedPage(list(ids), len(ids) + len(rejects), ids.encode(), ids, rejects)
+    return Entry(record, encoded, tuple(first) if first is not None else None)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    found = Spool(tmp_path / "AC1" / "spool.sqlite", pack)
+    found.begin(FACTS, TWO)
+    return found
+
+
+def reopened(spool: Spool) -> Spool:
+    spool.close()
+    return Spool(spool.path, pack)
+
+
+def test_a_new_spool_holds_no_run(tmp_path: Path) -> None:
+    assert Spool(tmp_path / "s.sqlite", pack).facts() is None
+
+
+def test_a_run_comes_back_as_it_was_left(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab", first="ab"), entry(1, 0, "e", None, "xy", first="xy", ending="end")], {"requests": 7})
+    spool = reopened(spool)
+    assert spool.facts() == FACTS
+    assert spool.number("requests") == 7
+    assert spool.number("never set") == 0
+    assert spool.stretches() == [
+        Stretch(0, None, 2, Token("1"), 1, "waiting", ["a", "b"]),
+        Stretch(1, Token("e"), None, None, 1, "ended", ["x", "y"], 0, "end", None),
+    ]
+    assert (spool.count_pages(), spool.count_users(), spool.last_asked()) == (2, (4, 0), 101)
+
+
+def test_pages_come_in_list_order_and_users_in_order_of_min_id(spool: Spool) -> None:
+    first, second, empty = entry(0, 0, None, "1", "xy"), entry(0, 1, "1", "2", "ab"), entry(0, 2, "2", "3", "")
+    spool.record([first, second, empty], {})
+    assert list(spool.pages()) == [first.record, second.record, empty.record]
+    assert list(spool.sorted_pages()) == [SortedPage(2, 0, 1, 2, "a", "b"), SortedPage(1, 0, 0, 1, "x", "y")]
+    assert spool.payload(2) == b"'ab'"
+    assert spool.page(0, 1) == second.record
+    assert spool.page(0, 9) is None
+    assert spool.last_pages() == {0: empty.record}
+
+
+def test_a_token_met_twice_in_a_stretch_is_a_circle_and_nothing_of_that_page_stays(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab"), entry(0, 1, "1", "2", "cd")], {"requests": 2})
+    with pytest.raises(CoverageNotProven, match="goes round in a circle: page 3 of stretch 0") as caught:
+        spool.record([entry(0, 2, "2", "1", "ef"), entry(0, 3, "1", "2", "gh")], {"requests": 4})
+    assert caught.value.exit_code == 5
+    assert spool.count_pages() == 2
+    assert spool.number("requests") == 2
+
+
+def test_the_same_token_in_two_stretches_is_no_circle(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab"), entry(0, 1, "1", "2", "cd"), entry(1, 0, "1", "2", "cd")], {})
+    assert spool.count_pages() == 3
+
+
+def test_the_same_users_on_two_pages_of_a_stretch_are_refused_but_empty_pages_are_not(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab"), entry(0, 1, "1", "2", ""), entry(0, 2, "2", "3", "")], {})
+    with pytest.raises(PageRepeated) as caught:
+        spool.record([entry(0, 3, "3", "4", "ab")], {})
+    assert caught.value.stretch == 0
+
+
+def test_a_suspect_stretch_is_walked_again_once(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab", first="ab"), entry(1, 0, "e", "f", "xy", first="xy")], {})
+    assert spool.mark_rewalked(0)
+    assert [(s.sequence, s.next, s.first_ids) for s in spool.stretches()] == [(0, None, []), (1, "f", ["x", "y"])]
+    assert not spool.mark_rewalked(0)
+
+
+def test_a_rewound_stretch_asks_again_from_there(spool: Spool) -> None:
+    reject = Reject(2, "no id", b"{}")
+    spool.record([entry(0, 0, None, "1", "ab", first="ab"), entry(0, 1, "1", "2", "cd", rejects=(reject,))], {})
+    spool.rewind(0, 1)
+    assert [(s.sequence, s.next, s.first_ids) for s in spool.stretches()][0] == (1, "1", ["a", "b"])
+    assert list(spool.rejects()) == []
+    spool.rewind(0, 0)
+    assert [(s.sequence, s.next, s.first_ids) for s in spool.stretches()][0] == (0, None, [])
+
+
+def test_a_dropped_stretch_stays_dropped(spool: Spool) -> None:
+    spool.record([entry(1, 0, "e", None, "xy", first="xy")], {})
+    spool.drop_stretch(1)
+    assert [s.status for s in reopened(spool).stretches()] == ["waiting", "dropped"]
+
+
+def test_rejects_are_kept_whole_in_list_order(spool: Spool) -> None:
+    late, early = Reject(0, "no id", b'{"x":1}'), Reject(3, 'unreadable "time"', b"{}")
+    spool.record([entry(1, 0, "e", None, "", rejects=(late,)), entry(0, 0, None, "1", "a", rejects=(early,))], {})
+    assert list(spool.rejects()) == [early, late]
+    assert b"".join(rejects_lines(spool.rejects())) == (
+        b'{"reason":"unreadable \\"time\\"","user":{}}\n{"reason":"no id","user":{"x":1}}\n'
+    )
+
+
+def test_a_restart_drops_pages_but_keeps_counts(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab")], {"requests": 3})
+    spool.restart(FACTS, plan_sequential("lost"))
+    assert (spool.count_pages(), spool.number("requests"), spool.number("restarts")) == (0, 3, 1)
+    assert [s.entry for s in spool.stretches()] == [None]
+
+
+def test_a_new_run_forgets_the_old_one(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab")], {"requests": 3})
+    spool.begin(FACTS, TWO)
+    assert (spool.count_pages(), spool.number("requests")) == (0, 0)
+
+
+def test_a_removed_spool_leaves_no_file(spool: Spool) -> None:
+    spool.remove()
+    assert list(spool.path.parent.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_state_stays(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab")], {})
+    limit = spool._db.execute("PRAGMA page_count").fetchone()[0]
+    spool._db.execute(f"PRAGMA max_page_count = {limit}")
+    big = entry(0, 1, "1", "2", "c" * 300_000)
+    with pytest.raises(StorageFailed, match=r"the spool .* cannot be written: database or disk is full"):
+        spool.record([big], {})
+    assert spool.count_pages() == 1
+
+
+def test_a_file_that_is_no_spool_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    path.write_bytes(b"nonsense" * 1000)
+    with pytest.raises(StorageFailed, match="not a database"):
+        Spool(path, pack)
+
+
+def test_readers_outside_see_only_whole_transactions(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab")], {"requests": 1})
+    other = sqlite3.connect(spool.path)
+    assert other.execute("SELECT count(*) FROM pages").fetchone() == (1,)
+    other.close()
