@@ -29,13 +29,18 @@ def printable(text: str, characters_max: int = MESSAGE_CHARACTERS_MAX) -> str:
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """Read code, message and request id from whatever the service or a gateway sent."""
     code, message = _code_and_message(body)
-    request_id = headers.get("twilio-request-id") or headers.get("x-request-id")
     return ApiError(
         status=status,
         message=printable(message) or f"HTTP {status} without a message",
         code=code,
-        request_id=printable(request_id, _REQUEST_ID_CHARACTERS_MAX) if request_id else None,
+        request_id=request_id_of(headers),
     )
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The service's name for the request, for its support."""
+    request_id = headers.get("twilio-request-id") or headers.get("x-request-id")
+    return printable(request_id, _REQUEST_ID_CHARACTERS_MAX) if request_id else None
 
 
 def _code_and_message(body: bytes) -> tuple[int | None, str]:

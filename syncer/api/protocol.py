@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 import orjson
 
-from syncer.api.errors_body import parse_error, printable
+from syncer.api.errors_body import parse_error, printable, request_id_of
 from syncer.api.retry_after import parse_retry_after
 from syncer.model import ApiError, EndSpelling, Page, Token, WireResponse
 
@@ -33,6 +33,7 @@ class Ok:
     """A 200 whose body is still to be parsed."""
 
     body: bytes
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +114,12 @@ def _classify_success(response: WireResponse, operation: Operation) -> Ok | Retr
         return _accepted(response)
     if status != 200:
         return Retry("contract", answer_error(response, f"success status {status} where only 200 is defined"))
-    return Ok(response.body)
+    return Ok(response.body, request_id_of(response.headers))
 
 
 def answer_error(response: WireResponse, message: str) -> ApiError:
     """An error of our own wording about an answer that claimed success."""
-    named = parse_error(response.status, response.headers, b"")
-    return ApiError(status=response.status, message=message, request_id=named.request_id)
+    return ApiError(status=response.status, message=message, request_id=request_id_of(response.headers))
 
 
 def _accepted(response: WireResponse) -> Accepted:

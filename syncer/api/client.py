@@ -1,0 +1,166 @@
+"""List, fetch and delete for one account: what is asked, and what an answer means to the caller.
+
+Knows no HTTP library and no clock; ``asking`` does the attempts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+from syncer.api.asking import Ask, Run
+from syncer.api.attempts import ATTEMPTS_MAX
+from syncer.api.backoff import RetryBudget
+from syncer.api.errors_body import printable
+from syncer.api.protocol import (
+    Absent,
+    Accepted,
+    Fail,
+    Gone,
+    Ok,
+    PageError,
+    Retry,
+    RetryKind,
+    find_next,
+    parse_page,
+    parse_user,
+)
+from syncer.api.redact import mark
+from syncer.api.throttle import Door
+from syncer.errors import UsageError
+from syncer.model import ApiError, Counters, ListAnswer, Page, Send, Struggling, Token, TokenRefused, WireRequest
+
+_USERS = "/PushNotifications/Users"
+USER_ID_CHARACTERS_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What became of one delete.
+
+    ``accepted``: the service took it, and carries it out later. ``already_absent``: 404 at once. ``presumed``: 404
+    after an attempt whose answer was lost, so most likely our own doing.
+    """
+
+    outcome: Literal["accepted", "already_absent", "presumed"]
+    attempts: int
+    resource_id: str | None = None
+    resource_location: str | None = None
+
+
+class Client:
+    """All requests of one account, through one door; ``list_page`` is a ``model.ListPage``.
+
+    ``deadline_at`` is loop time. ``hidden``: secrets in every form in which a service could echo them in a message.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        door: Door,
+        *,
+        counters: Counters,
+        rng: random.Random,
+        budget: RetryBudget | None = None,
+        attempts_max: int = ATTEMPTS_MAX,
+        deadline_at: float | None = None,
+        hidden: tuple[str, ...] = (),
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._run = Run(
+            send, door, counters, rng, budget or RetryBudget(), attempts_max, deadline_at, hidden, wall_clock
+        )
+
+    @property
+    def budget(self) -> RetryBudget:
+        """What is left of the run's retries."""
+        return self._run.budget
+
+    async def list_page(
+        self, token: Token | None, page_size: int, on_next: Callable[[Token], None] | None = None
+    ) -> ListAnswer:
+        """Ask for one page, as ``model.ListPage`` says. Raises ``SyncerError`` when nothing is left to try."""
+        params = [("pageSize", str(page_size))]
+        if token is not None:
+            params.append(("pageToken", token))
+        subject = f"page {mark(token)} of the list" if token is not None else "the first page of the list"
+        ask = Ask(self._run, "list", WireRequest("GET", _USERS, tuple(params)), subject, token)
+        refused_before = False
+        while True:
+            verdict = await ask.final()
+            if isinstance(verdict, Ok):
+                page = await _parsed_page(verdict, on_next)
+                if isinstance(page, Page):
+                    ask.good()
+                    return page
+                if struggling := await ask.again(page):
+                    return struggling
+            elif isinstance(verdict, Struggling):
+                return verdict
+            else:
+                assert isinstance(verdict, Fail)
+                if token is None or verdict.kind != "bad_request":
+                    raise ask.refused(verdict)
+                if refused_before:
+                    return TokenRefused(ask.clean(verdict.error))
+                refused_before = True
+                await ask.once_more(verdict)
+
+    async def fetch_user(self, user_id: str) -> dict[str, object] | Gone:
+        """The user's object as served, or ``Gone`` for 404. Raises ``SyncerError``."""
+        ask = Ask(self._run, "fetch", WireRequest("GET", _user_path(user_id)), f"fetch of {printable(user_id)}")
+        while True:
+            verdict = await ask.final()
+            if isinstance(verdict, Fail):
+                raise ask.refused(verdict)
+            if isinstance(verdict, Gone):
+                return verdict
+            assert isinstance(verdict, Ok)
+            try:
+                user = parse_user(verdict.body)
+            except PageError as error:
+                await ask.again(_retry(error, verdict))
+                continue
+            ask.good()
+            return user
+
+    async def delete_user(self, user_id: str) -> Deleted:
+        """Ask for the deletion of one user. Raises ``SyncerError``."""
+        ask = Ask(self._run, "delete", WireRequest("DELETE", _user_path(user_id)), f"delete of {printable(user_id)}")
+        verdict = await ask.final()
+        if isinstance(verdict, Fail):
+            raise ask.refused(verdict)
+        ask.good()
+        if isinstance(verdict, Accepted):
+            return Deleted("accepted", ask.tries.attempts, verdict.resource_id, verdict.resource_location)
+        assert isinstance(verdict, Absent)
+        return Deleted("presumed" if ask.tries.ambiguous else "already_absent", ask.tries.attempts)
+
+
+async def _parsed_page(answer: Ok, on_next: Callable[[Token], None] | None) -> Page | Retry:
+    if on_next is not None and (token := find_next(answer.body)) is not None:
+        on_next(token)
+        await asyncio.sleep(0)  # the next request leaves before this page takes the processor
+    try:
+        return parse_page(answer.body)
+    except PageError as error:
+        return _retry(error, answer)
+
+
+def _retry(error: PageError, answer: Ok) -> Retry:
+    kind: RetryKind = "garbled" if error.retryable else "contract"
+    return Retry(kind, ApiError(status=200, message=str(error), request_id=answer.request_id))
+
+
+def _user_path(user_id: str) -> str:
+    """The id as one path segment; dots alone would climb out of it."""
+    if not 0 < len(user_id) <= USER_ID_CHARACTERS_MAX or not user_id.strip("."):
+        raise UsageError(
+            f"{printable(user_id, 40)!r} is not a user id", hint=f"an id has 1 to {USER_ID_CHARACTERS_MAX} characters"
+        )
+    return f"{_USERS}/{quote(user_id, safe='')}"
