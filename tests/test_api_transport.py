@@ -112,7 +112,7 @@ async def test_a_kept_connection_that_the_server_closed_meanwhile_is_one_failure
         return True
 
     async with wire_server(every_second) as server, transport_to(server.url) as transport:
-        outcomes = []
+        outcomes: list[int | str] = []
         for _ in range(10):
             try:
                 outcomes.append((await transport.send(LIST)).status)
@@ -213,7 +213,7 @@ async def test_the_cap_counts_to_the_byte() -> None:
 async def test_a_drip_ends_by_the_total_timeout() -> None:
     async def drip(_: Arrived, writer: asyncio.StreamWriter) -> bool:
         writer.write(b"HTTP/1.1 200 X\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(1000):
+        for _number in range(1000):
             writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(0.05)

@@ -56,15 +56,16 @@ class Transport:
         allow_http: bool = False,
     ) -> None:
         self._base_url = checked_base_url(base_url, allow_http=allow_http)
-        self._credentials = credentials
         self._concurrency = concurrency
         self._timeouts = timeouts or Timeouts()
         self._body_bytes_max = body_bytes_max
+        # Given with each request to this one origin; as a session's default it would outlive a change of origin.
         self._headers = {
             "User-Agent": user_agent,
             "Accept": "application/json",
             # Always explicit, so that the behaviour does not depend on which decoders are installed.
             "Accept-Encoding": "gzip" if compression else "identity",
+            "Authorization": credentials.basic_header(),
         }
         self._ssl = _ssl_context(ca_file) if self._base_url.startswith("https") else None
         self._session: aiohttp.ClientSession | None = None
@@ -100,7 +101,7 @@ class Transport:
                 request.method,
                 URL(self._base_url + request.path, encoded=True),
                 params=request.params or None,
-                headers={**self._headers, "Authorization": self._credentials.basic_header()},
+                headers=self._headers,
                 allow_redirects=False,
                 middlewares=(_Once(self),),
             ) as response:
