@@ -16,7 +16,7 @@ ENTRIES_MAX = 1_000_000
 @dataclass(slots=True)
 class Entry:
     """One request. `start`, `end`: monotonic seconds; `end` and `status` are null while it lasts, and `status` stays
-    null if no answer was sent. `token`: hash of the page token. `concurrency`: requests under way, this one included."""
+    null if no answer was sent. `token`: hash of the page token. `concurrency`: requests under way with this one."""
 
     n: int
     start: float

@@ -58,7 +58,7 @@ class Options:
     latency: float = 0.0
     jitter: float = 0.0
     compress: str = "none"
-    page_cache: int = 64
+    page_cache: int = 256
     fault: tuple[tuple[Fault, float], ...] = ()
 
 
@@ -105,7 +105,7 @@ def _add_server(group: _Group) -> None:
         help=f"accepted user:secret pairs, one a line; also ${CREDENTIALS_VARIABLE} (default: any AC… or SK… pair)",
     )
     group.add_argument(
-        "--page-cache", type=_count(2, 1_000_000), default=64, help="blocks of 1000 users kept (default: 64)"
+        "--page-cache", type=_count(2, 1_000_000), default=256, help="blocks of 1000 users kept (default: 256)"
     )
 
 
