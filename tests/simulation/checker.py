@@ -56,7 +56,7 @@ def _rows(destination: Path, manifest: dict[str, object]) -> list[dict[str, obje
 
 
 def _check_user(user: User, row: dict[str, object] | None, first: int, last: int) -> None:
-    was_there_throughout = user.born < first and (user.gone is None or user.gone >= last)
+    was_there_throughout = user.born < first and (user.gone is None or user.gone > last)
     kept_its_place = not any(first <= moved <= last for moved in user.moved)
     if row is None:
         _require(not (was_there_throughout and kept_its_place), f"{user.id} was there throughout and is missing")
