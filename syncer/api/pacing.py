@@ -17,7 +17,9 @@ _RATE_MIN = 0.1
 _STEP_SECONDS, _STEP_REQUESTS = 1.0, 10
 _SOON_SECONDS, _SOON_REQUESTS = 2.0, 12
 _LATER_SECONDS, _LATER_FACTOR, _LATER_SECONDS_MAX, _LATER_REQUESTS = 15.0, 3.0, 300.0, 200
-_SPREAD = 1.1
+_SPREAD = 1.05
+_SPREAD_EXTRA = 1.0
+"""Just above what the bound on concurrency lets through: enough to keep its slots busy when latency varies."""
 _SMOOTHING = 0.1
 _MARKS_MAX = 8
 _CLOSED_SHARE = 20.0
@@ -66,7 +68,7 @@ class Pace:
         """
         if self.concurrency >= self.concurrency_max or not self.latency_seconds:
             return self.rate
-        return min(self.rate, _SPREAD * self.concurrency / self.latency_seconds)
+        return min(self.rate, (_SPREAD * self.concurrency + _SPREAD_EXTRA) / self.latency_seconds)
 
 
 def started(rate: float, concurrency: int) -> Pace:
