@@ -120,13 +120,13 @@ class Users:
         return [self._create() for _ in range(count)]
 
     def delete(self, identity: str) -> bool:
-        """Mark or remove a user; whether there was one to delete."""
+        """Mark or remove a user; whether there was one that was not deleted yet."""
         row = self.get(identity)
         if row is None or identity in self._tombstones:
             return False
         fields = fields_of(row)
         if fields.deleted_at is not None:
-            return True
+            return False
         self._deleted_ids.add(identity)
         now = self._style.time(self._tick())
         dead = Fields(identity, fields.created_at, now, now).row(self._style)

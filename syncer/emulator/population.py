@@ -36,7 +36,7 @@ _EXTRA = (
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a user is written: fractions `none|ms|us|ns`, `+00:00` or `Z`, related `none|empty|filled`, unknown fields."""
+    """How a user is written: fractions `none|ms|us|ns`, `+00:00` or `Z`, related `none|empty|filled`, extras."""
 
     fractions: str = "none"
     offsets: bool = False
@@ -156,6 +156,8 @@ class Population:
 
     def find(self, identity: str) -> int | None:
         """The position of the user with this id, or None."""
+        if not ID_PATTERN.fullmatch(identity):
+            return None
         position = self.position_from(identity)
         return position if position < self.users and self.id_at(position) == identity else None
 
