@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from syncer.api.redact import secret_forms
 from syncer.api.throttle import Door
 from syncer.api.transport import Timeouts, Transport
 from syncer.credentials import Credentials
-from syncer.model import Counters
+from syncer.model import Counters, Send, WireRequest, WireResponse
 
 
 @asynccontextmanager
@@ -30,8 +31,10 @@ async def open_client(
     timeouts: Timeouts | None = None,
     ca_file: Path | None = None,
     compression: bool = False,
+    places: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[Client]:
-    """A client that is ready to ask. ``rate`` in requests a second, ``deadline_at`` in loop time.
+    """A client that is ready to ask. ``rate`` in requests a second, ``deadline_at`` in loop time; ``places`` is the bound on
+    requests at once that several accounts of one process share.
 
     Raises ``UsageError`` for a base URL or CA file that cannot be used.
     """
@@ -54,7 +57,7 @@ async def open_client(
     capacity = max(BUDGET_CAPACITY, 2.0 * concurrency)
     async with transport:
         yield Client(
-            transport.send,
+            transport.send if places is None else _within(places, transport.send),
             door,
             counters=counters,
             rng=rng,
@@ -62,3 +65,11 @@ async def open_client(
             deadline_at=deadline_at,
             hidden=secret_forms(credentials),
         )
+
+
+def _within(places: asyncio.Semaphore, send: Send) -> Send:
+    async def bounded(request: WireRequest) -> WireResponse:
+        async with places:
+            return await send(request)
+
+    return bounded

@@ -81,6 +81,11 @@ class Client:
         """What is left of the run's retries."""
         return self._run.budget
 
+    @property
+    def closed_until(self) -> float:
+        """Loop time until which the door is closed; in the past when it is open."""
+        return self._run.door.resume_at
+
     async def list_page(
         self, token: Token | None, page_size: int, on_next: Callable[[Token], None] | None = None
     ) -> ListAnswer:
