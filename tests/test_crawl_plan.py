@@ -16,7 +16,9 @@ def index(pages: int, *, page_size: int = 10) -> Iterator[PageRecord]:
     for n in range(pages):
         token = Token(f"t{n}") if n else None
         following = Token(f"t{n + 1}") if n + 1 < pages else None
-        yield PageRecord(0, n, n, token, following, None if following else "null", page_size, 10, 0, "a", "b", "a", "b", b"")
+        yield PageRecord(
+            0, n, n, token, following, None if following else "null", page_size, 10, 0, "a", "b", "a", "b", b""
+        )
 
 
 def test_a_sequential_plan_is_one_stretch_from_the_start() -> None:
@@ -35,9 +37,9 @@ def test_entries_are_tokens_of_the_index_at_the_planned_distance() -> None:
     plan = plan_stretches(index(12), pages_total=12, walkers=2, page_size=10)
     assert plan.stretches == (
         PlannedStretch(None, 3),
-        PlannedStretch(Token("t3"), 3),
-        PlannedStretch(Token("t6"), 3),
-        PlannedStretch(Token("t9"), None),
+        PlannedStretch(Token("t3"), 3, "b"),
+        PlannedStretch(Token("t6"), 3, "b"),
+        PlannedStretch(Token("t9"), None, "b"),
     )
 
 
@@ -51,7 +53,9 @@ def test_entries_are_tokens_of_the_index_at_the_planned_distance() -> None:
     ],
 )
 def test_a_plan_says_why_it_is_sequential(pages: int, walkers: int, page_size: int, reason: str) -> None:
-    assert plan_stretches(index(pages), pages_total=pages, walkers=walkers, page_size=page_size) == plan_sequential(reason)
+    assert plan_stretches(index(pages), pages_total=pages, walkers=walkers, page_size=page_size) == plan_sequential(
+        reason
+    )
 
 
 def test_an_index_shorter_than_it_claims_gives_a_sequential_plan() -> None:

@@ -10,7 +10,9 @@ from syncer.crawl.proof import REASONS_MAX, find_order, prove_coverage
 from syncer.model import Check, PageRecord, Token
 
 
-def page(stretch: int, sequence: int, token: str | None, following: str | None, ids: str = "", **more: object) -> PageRecord:
+def page(
+    stretch: int, sequence: int, token: str | None, following: str | None, ids: str = "", **more: object
+) -> PageRecord:
     low, high = (min(ids), max(ids)) if ids else (None, None)
     record = PageRecord(
         stretch, sequence, 1, Token(token) if token else None, Token(following) if following else None,

@@ -52,7 +52,10 @@ def test_a_new_spool_holds_no_run(tmp_path: Path) -> None:
 
 
 def test_a_run_comes_back_as_it_was_left(spool: Spool) -> None:
-    spool.record([entry(0, 0, None, "1", "ab", first="ab"), entry(1, 0, "e", None, "xy", first="xy", ending="end")], {"requests": 7})
+    spool.record(
+        [entry(0, 0, None, "1", "ab", first="ab"), entry(1, 0, "e", None, "xy", first="xy", ending="end")],
+        {"requests": 7},
+    )
     spool = reopened(spool)
     assert spool.facts() == FACTS
     assert spool.number("requests") == 7

@@ -24,9 +24,7 @@ def t(name: str) -> Token:
 
 
 def walk(*entries: tuple[str | None, int | None]) -> Walk:
-    return Walk(
-        Stretch(i, t(e) if e else None, pages, t(e) if e else None) for i, (e, pages) in enumerate(entries)
-    )
+    return Walk(Stretch(i, t(e) if e else None, pages, t(e) if e else None) for i, (e, pages) in enumerate(entries))
 
 
 def test_a_single_stretch_follows_next_to_the_end_of_the_list() -> None:
@@ -145,7 +143,9 @@ def test_a_page_that_names_itself_as_next_is_broken() -> None:
 def test_empty_pages_are_links_but_not_for_ever() -> None:
     w = walk((None, None))
     for n in range(EMPTY_PAGES_MAX - 1):
-        assert w.settle(Ask(0, n, t(f"{n}") if n else None), [], t(f"{n + 1}"), None) == Follow(Ask(0, n + 1, t(f"{n + 1}")))
+        assert w.settle(Ask(0, n, t(f"{n}") if n else None), [], t(f"{n + 1}"), None) == Follow(
+            Ask(0, n + 1, t(f"{n + 1}"))
+        )
     last = EMPTY_PAGES_MAX - 1
     step = w.settle(Ask(0, last, t(f"{last}")), [], t("more"), None)
     assert step == Broken(f"{EMPTY_PAGES_MAX} pages in a row were empty and linked on")
@@ -211,3 +211,17 @@ def test_dropped_users_no_longer_stop_anyone() -> None:
     w.settle(Ask(1, 0, t("1")), ["c"], t("2"), None)
     w.drop(1)
     assert w.settle(Ask(0, 0, None), ["c"], t("x"), None) == Follow(Ask(0, 1, t("x")))
+
+
+def test_an_entry_that_stood_after_another_user_last_time_is_unstable() -> None:
+    w = walk((None, 1), ("1", None))
+    w.stretches[1].after = "z"
+    step = w.settle(Ask(0, 0, None), ["a"], t("1"), None)
+    assert step == Unstable("the entry of stretch 1 stood after another user last time, so tokens name no places")
+
+
+@pytest.mark.parametrize("ids", [["a", "z"], []])
+def test_an_entry_after_the_same_user_or_after_an_empty_page_is_in_place(ids: list[str]) -> None:
+    w = walk((None, 1), ("1", None))
+    w.stretches[1].after = "z"
+    assert w.settle(Ask(0, 0, None), ids, t("1"), None) == Ended("entry", 1)

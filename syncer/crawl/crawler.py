@@ -14,8 +14,18 @@ from syncer.crawl.recorder import Recorder
 from syncer.crawl.spool import Entry, Spool
 from syncer.crawl.walk import FIRST_IDS_MAX, Ask, Broken, Ended, Follow, Step, Unstable, Walk
 from syncer.errors import CoverageNotProven, GaveUp, SyncerError
-from syncer.model import Counters, EncodedPage, Encode, ListAnswer, ListPage, Page, PageRecord, Struggling, Token, TokenRefused
-
+from syncer.model import (
+    Counters,
+    Encode,
+    EncodedPage,
+    ListAnswer,
+    ListPage,
+    Page,
+    PageRecord,
+    Struggling,
+    Token,
+    TokenRefused,
+)
 
 RESTARTS_MAX = 2
 """Walks from the start of the list after all its tokens were refused."""
@@ -65,7 +75,9 @@ class Crawler:
         self._size = PageSize(page_size, page_size)
         self._asked = asked
         self._changed = asyncio.Event()
-        self._is_probed = sum(s.status != "dropped" for s in walk.stretches) < 2 or any(s.sequence for s in walk.stretches[1:])
+        self._is_probed = sum(s.status != "dropped" for s in walk.stretches) < 2 or any(
+            s.sequence for s in walk.stretches[1:]
+        )
         self._is_size_bound = False
         self._restarts = 0
         self.entries_refused = 0
@@ -301,7 +313,9 @@ def _cancel(flight: Flight | None) -> None:
 def _refusal(step: Broken | Unstable) -> CoverageNotProven:
     if isinstance(step, Unstable):
         return ListUnstable(f"the list's order is not stable: {step.reason}", hint="run again with --sequential")
-    return CoverageNotProven(f"the list does not end: {step.reason}", hint="nothing was published; report it to the API's support")
+    return CoverageNotProven(
+        f"the list does not end: {step.reason}", hint="nothing was published; report it to the API's support"
+    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

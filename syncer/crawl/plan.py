@@ -25,6 +25,8 @@ class PlannedStretch:
     """None: the start of the list."""
     pages: int | None
     """Pages between this entry and the next one, last time; None when nothing is known or nothing follows."""
+    after: str | None = None
+    """The user after whom the entry stood last time: a token that names a place names the same one tonight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +59,23 @@ def plan_stretches(previous: Iterable[PageRecord], *, pages_total: int, walkers:
 
 
 def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_size: int) -> Plan:
-    chosen: list[tuple[Token | None, int]] = [(None, 0)]
+    chosen: list[tuple[Token | None, int, str | None]] = [(None, 0, None)]
+    last_id: str | None = None
     seen: set[Token] = set()
     for position, record in enumerate(previous):
         if record.page_size != page_size:
-            return plan_sequential(f"the last snapshot was crawled with {record.page_size} users a page, not {page_size}")
+            return plan_sequential(
+                f"the last snapshot was crawled with {record.page_size} users a page, not {page_size}"
+            )
         due = len(chosen) * pages_total // count
         if position >= due and position > 0 and record.token is not None and record.token not in seen:
             seen.add(record.token)
-            chosen.append((record.token, position))
+            chosen.append((record.token, position, last_id))
+        last_id = None if record.rejects else record.last_id
     pages = [following[1] - here[1] for here, following in zip(chosen, chosen[1:], strict=False)]
-    stretches = [PlannedStretch(entry, length) for (entry, _), length in zip(chosen, [*pages, None], strict=True)]
+    stretches = [
+        PlannedStretch(entry, length, after) for (entry, _, after), length in zip(chosen, [*pages, None], strict=True)
+    ]
     if len(stretches) < 2:
         return plan_sequential("the last snapshot's page index holds no entries")
     return Plan(tuple(stretches), "")

@@ -111,7 +111,11 @@ def _read_ends(reading: _Reading, record: PageRecord, where: str) -> None:
         reading.unseen[record.stretch] = {i for i in unseen if not low <= i <= high}
     if record.ending == "met" and record.stitch is not None and record.stitch_id is not None:
         reading.unseen.setdefault(record.stitch, set()).add(record.stitch_id)
-        inside = record.min_id is not None and record.max_id is not None and record.min_id <= record.stitch_id <= record.max_id
+        inside = (
+            record.min_id is not None
+            and record.max_id is not None
+            and record.min_id <= record.stitch_id <= record.max_id
+        )
         if not inside:
             reading.broken.append(f"{where} does not hold the user at which it met stretch {record.stitch}")
 
@@ -136,7 +140,11 @@ def _path(reading: _Reading) -> tuple[list[int], list[str]]:
 
 def _gap(reading: _Reading, last: PageRecord) -> str:
     if last.ending == "end":
-        return "" if last.end is not None else f"stretch {last.stretch} claims the end of the list but its last page has a next"
+        return (
+            ""
+            if last.end is not None
+            else f"stretch {last.stretch} claims the end of the list but its last page has a next"
+        )
     if last.ending is None or last.stitch is None:
         return f"stretch {last.stretch} stops after {last.sequence + 1} pages without reaching another one"
     if last.stitch <= last.stretch or last.stitch not in reading.stretches:
@@ -175,7 +183,9 @@ def find_order(records: Iterable[PageRecord]) -> Literal["ascending", "descendin
         before = record
     if len(seen) > 1:
         return "mixed"
-    return "ascending" if "ascending" in seen else "descending" if "descending" in seen else "mixed" if seen else "unknown"
+    return (
+        "ascending" if "ascending" in seen else "descending" if "descending" in seen else "mixed" if seen else "unknown"
+    )
 
 
 def _direction(rises: bool, falls: bool) -> str:

@@ -58,8 +58,4 @@ def _is_border(pair: RepeatedUsers, last_pages: Mapping[int, PageRecord], path: 
     if pair.stretch not in path or pair.other_stretch not in path:
         return True  # a stretch that another one covers is fetched twice as a whole
     last = last_pages[pair.stretch]
-    return (
-        last.ending == "met"
-        and last.stitch == pair.other_stretch
-        and last.sequence - pair.sequence < BORDER_PAGES
-    )
+    return last.ending == "met" and last.stitch == pair.other_stretch and last.sequence - pair.sequence < BORDER_PAGES

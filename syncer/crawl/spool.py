@@ -31,7 +31,7 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stretches (
-  stretch INTEGER PRIMARY KEY, entry TEXT, planned_pages INTEGER,
+  stretch INTEGER PRIMARY KEY, entry TEXT, planned_pages INTEGER, after_id TEXT,
   dropped INTEGER NOT NULL DEFAULT 0, rewalked INTEGER NOT NULL DEFAULT 0, first_ids TEXT NOT NULL DEFAULT '[]');
 CREATE TABLE IF NOT EXISTS pages (
   page INTEGER PRIMARY KEY, stretch INTEGER NOT NULL, sequence INTEGER NOT NULL, asked INTEGER NOT NULL,
@@ -166,7 +166,7 @@ class Spool:
     def stretches(self) -> list[Stretch]:
         """Every stretch as it stands, ready to go on."""
         rows = self._db.execute(
-            "SELECT s.stretch, entry, planned_pages, dropped, first_ids, p.sequence, p.next, p.ending, p.stitch, p.min_id"
+            "SELECT s.stretch, entry, planned_pages, dropped, first_ids, p.sequence, p.next, p.ending, p.stitch, after_id"
             " FROM stretches s LEFT JOIN pages p ON p.stretch = s.stretch AND p.sequence ="
             " (SELECT max(sequence) FROM pages WHERE stretch = s.stretch) ORDER BY s.stretch"
         )
@@ -196,12 +196,16 @@ class Spool:
 
     def page(self, stretch: int, sequence: int) -> PageRecord | None:
         """One page's record."""
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM pages WHERE stretch = ? AND sequence = ?", (stretch, sequence)).fetchone()
+        row = self._db.execute(
+            f"SELECT {_COLUMNS} FROM pages WHERE stretch = ? AND sequence = ?", (stretch, sequence)
+        ).fetchone()
         return PageRecord(*row) if row else None
 
     def pages(self) -> Iterator[PageRecord]:
         """All pages in list order: by stretch, then by sequence."""
-        return (PageRecord(*row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM pages ORDER BY stretch, sequence"))
+        return (
+            PageRecord(*row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM pages ORDER BY stretch, sequence")
+        )
 
     def sorted_pages(self) -> Iterator[SortedPage]:
         """Pages that hold users, by min id in byte order."""
@@ -243,8 +247,8 @@ class Spool:
 
     def _set_plan(self, plan: Plan) -> None:
         self._db.executemany(
-            "INSERT INTO stretches (stretch, entry, planned_pages) VALUES (?, ?, ?)",
-            [(i, s.entry, s.pages) for i, s in enumerate(plan.stretches)],
+            "INSERT INTO stretches (stretch, entry, planned_pages, after_id) VALUES (?, ?, ?, ?)",
+            [(i, s.entry, s.pages, s.after) for i, s in enumerate(plan.stretches)],
         )
 
     def _insert(self, entry: Entry, payload: bytes) -> None:
@@ -314,9 +318,11 @@ def _token_hash(token: Token | None) -> int | None:
     return int.from_bytes(hashlib.sha256(token.encode()).digest()[:8], "big", signed=True)
 
 
-def _stretch(row: tuple[int, Token | None, int | None, int, str, int | None, Token | None, str | None, int | None, str | None]) -> Stretch:
-    index, entry, planned_pages, dropped, first_ids, sequence, following, ending, stitch, _ = row
-    stretch = Stretch(index, entry, planned_pages, entry, first_ids=list(json.loads(first_ids)))
+def _stretch(
+    row: tuple[int, Token | None, int | None, int, str, int | None, Token | None, str | None, int | None, str | None],
+) -> Stretch:
+    index, entry, planned_pages, dropped, first_ids, sequence, following, ending, stitch, after = row
+    stretch = Stretch(index, entry, planned_pages, entry, first_ids=list(json.loads(first_ids)), after=after)
     if sequence is not None:
         stretch.sequence, stretch.next = sequence + 1, following
     if dropped:

@@ -42,6 +42,8 @@ class Stretch:
     empty_pages: int = 0
     ending: Ending | None = None
     stitch: int | None = None
+    after: str | None = None
+    """The user after whom the entry stood last time."""
 
     @property
     def is_known(self) -> bool:
@@ -154,7 +156,7 @@ class Walk:
             fresh = list(ids[: FIRST_IDS_MAX - len(stretch.first_ids)])
             stretch.first_ids += fresh
             self._own(stretch, fresh)
-        step = self._decide(stretch, ask, met, following, end)
+        step = self._decide(stretch, ask, met, following, end, ids[-1] if ids else None)
         if isinstance(step, Ended):
             stretch.status, stretch.ending, stretch.stitch = "ended", step.ending, step.stitch
             self._pass_over(stretch)
@@ -182,7 +184,13 @@ class Walk:
         return Ask(index, sequence, token)
 
     def _decide(
-        self, stretch: Stretch, ask: Ask, met: tuple[int, str] | None, following: Token | None, end: EndSpelling | None
+        self,
+        stretch: Stretch,
+        ask: Ask,
+        met: tuple[int, str] | None,
+        following: Token | None,
+        end: EndSpelling | None,
+        last_id: str | None,
     ) -> Step:
         if met is not None and (skipped := self._skipped(stretch.index, met[0])) is not None:
             return Unstable(f"stretch {stretch.index} met stretch {met[0]} but never stretch {skipped} between them")
@@ -192,7 +200,13 @@ class Walk:
         later = self._entries.get(following, -1)
         if later > stretch.index:
             if (skipped := self._skipped(stretch.index, later)) is not None and met is None:
-                return Unstable(f"stretch {stretch.index} reached stretch {later} but never stretch {skipped} between them")
+                return Unstable(
+                    f"stretch {stretch.index} reached stretch {later} but never stretch {skipped} between them"
+                )
+            if (expected := self.stretches[later].after) is not None and last_id not in (expected, None):
+                return Unstable(
+                    f"the entry of stretch {later} stood after another user last time, so tokens name no places"
+                )
             return Ended("entry", later) if met is None or met[0] >= later else Ended("met", *met)
         if met is not None:
             return Ended("met", *met)

@@ -75,7 +75,9 @@ def main() -> int:
     for words, times in tally.most_common():
         print(f"{times:9d}  {words}")
     seconds = time.monotonic() - started
-    print(f"{count} seeds, {sum(tally.values())} nights, {requests} requests, {seconds:.1f} s, {count / seconds:.0f} seeds/s")
+    print(
+        f"{count} seeds, {sum(tally.values())} nights, {requests} requests, {seconds:.1f} s, {count / seconds:.0f} seeds/s"
+    )
     for seed, trace in failures[:5]:
         print(f"\nseed {seed} failed; again: python -m tests.simulation --first {seed} --seeds 1 --jobs 1\n{trace}")
     print(f"{len(failures)} failed")

@@ -24,7 +24,9 @@ def published(destination: Path) -> list[str]:
     return sorted(path.parent.name for path in destination.glob("snapshots/*/*/manifest.json"))
 
 
-def check_snapshot(destination: Path, snapshot_id: str, service: Service, first_request: int, last_request: int) -> None:
+def check_snapshot(
+    destination: Path, snapshot_id: str, service: Service, first_request: int, last_request: int
+) -> None:
     """Hold a published snapshot against the history of the list between its first and its last request."""
     manifest_path = next(destination.glob(f"snapshots/*/{snapshot_id}/manifest.json"))
     manifest = json.loads(manifest_path.read_bytes())

@@ -113,7 +113,9 @@ async def _export(s: Scenario, service: Service, folder: Path, night: int, send:
     walkers = s.walkers[night]
     door = Door(1000.0, walkers, rng=rng)
     deadline_at = asyncio.get_running_loop().time() + 7200
-    client = Client(send, door, counters=counters, rng=rng, deadline_at=deadline_at, wall_clock=lambda: _now().timestamp())  # type: ignore[arg-type]
+    client = Client(
+        send, door, counters=counters, rng=rng, deadline_at=deadline_at, wall_clock=lambda: _now().timestamp()
+    )  # type: ignore[arg-type]
     request = ExportRequest(
         account_sid=SID,
         base_url="https://api.invalid/v1",

@@ -227,7 +227,9 @@ class Service:
             key = {"place": "~" if self.s.newest_first else "", "id": "", "at": at, "size": bound}
         return b64encode(json.dumps(key).encode()).decode()
 
-    def _envelope(self, users: list[dict[str, object]], following: object, token: str | None, is_last: bool) -> WireResponse:
+    def _envelope(
+        self, users: list[dict[str, object]], following: object, token: str | None, is_last: bool
+    ) -> WireResponse:
         pagination: dict[str, object] = {"self": token or "start", "next": following}
         if is_last and self.s.end == "absent":
             del pagination["next"]
@@ -237,7 +239,9 @@ class Service:
         self._lie(document, pagination, token, is_last)
         return WireResponse(200, {"content-type": "application/json"}, json.dumps(document).encode())
 
-    def _lie(self, document: dict[str, object], pagination: dict[str, object], token: str | None, is_last: bool) -> None:
+    def _lie(
+        self, document: dict[str, object], pagination: dict[str, object], token: str | None, is_last: bool
+    ) -> None:
         liar = self.s.liar
         if liar == "self_loop" and token is not None:
             pagination["next"] = token
@@ -246,7 +250,9 @@ class Service:
             pagination["next"] = earlier[len(earlier) // 2] if earlier else None
         elif liar == "endless_empty" and is_last:
             document["users"] = []
-            pagination["next"] = b64encode(json.dumps({"place": "~~", "id": "", "at": 0, "size": 0, "n": self.requests}).encode()).decode()
+            pagination["next"] = b64encode(
+                json.dumps({"place": "~~", "id": "", "at": 0, "size": 0, "n": self.requests}).encode()
+            ).decode()
         elif liar == "drop_pagination" and token is not None:
             del document["pagination"]
         elif liar == "next_number":
@@ -256,7 +262,13 @@ class Service:
 
 
 def _error(status: int, code: int, headers: dict[str, str] | None = None) -> WireResponse:
-    body = {"errors": [{"code": code, "message": f"simulated {status}", "infoUrl": "https://example.invalid", "context": None}]}
+    body = {
+        "errors": [
+            {"code": code, "message": f"simulated {status}", "infoUrl": "https://example.invalid", "context": None}
+        ]
+    }
     return WireResponse(
-        status, {"content-type": "application/json", "twilio-request-id": "RQsim", **(headers or {})}, json.dumps(body).encode()
+        status,
+        {"content-type": "application/json", "twilio-request-id": "RQsim", **(headers or {})},
+        json.dumps(body).encode(),
     )
