@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from syncer.crawl.repeats import Repeats, judge_repeats
+from syncer.crawl.repeats import Repeats, find_displaced, judge_repeats
+from syncer.crawl.walk import Stretch
 from syncer.model import PageRecord, RepeatedUsers, Token
 
 
@@ -49,3 +50,12 @@ def test_a_stitch_by_token_has_no_overlap() -> None:
 
 def test_a_stretch_that_another_one_covers_overlaps_as_a_whole() -> None:
     assert judge(RepeatedUsers(2, 0, 3, 1, 9, 1, "a")) == Repeats(10, 0, (), "")
+
+
+def test_a_user_after_whom_the_same_token_no_longer_stands_may_be_displaced() -> None:
+    def stretches(after: str | None) -> list[Stretch]:
+        return [Stretch(n, Token(f"{n}"), None, None, after=after if n == 2 else None) for n in range(4)]
+
+    assert find_displaced(stretches("z"), LAST) == ("z",)
+    assert find_displaced(stretches("a"), LAST) == ()
+    assert find_displaced(stretches(None), LAST) == ()

@@ -211,17 +211,3 @@ def test_dropped_users_no_longer_stop_anyone() -> None:
     w.settle(Ask(1, 0, t("1")), ["c"], t("2"), None)
     w.drop(1)
     assert w.settle(Ask(0, 0, None), ["c"], t("x"), None) == Follow(Ask(0, 1, t("x")))
-
-
-def test_an_entry_that_stood_after_another_user_last_time_is_unstable() -> None:
-    w = walk((None, 1), ("1", None))
-    w.stretches[1].after = "z"
-    step = w.settle(Ask(0, 0, None), ["a"], t("1"), None)
-    assert step == Unstable("the entry of stretch 1 stood after another user last time, so tokens name no places")
-
-
-@pytest.mark.parametrize("ids", [["a", "z"], []])
-def test_an_entry_after_the_same_user_or_after_an_empty_page_is_in_place(ids: list[str]) -> None:
-    w = walk((None, 1), ("1", None))
-    w.stretches[1].after = "z"
-    assert w.settle(Ask(0, 0, None), ids, t("1"), None) == Ended("entry", 1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from syncer.crawl.walk import Stretch
 from syncer.model import PageRecord, RepeatedUsers
 
 BORDER_PAGES = 3
@@ -59,3 +60,18 @@ def _is_border(pair: RepeatedUsers, last_pages: Mapping[int, PageRecord], path: 
         return True  # a stretch that another one covers is fetched twice as a whole
     last = last_pages[pair.stretch]
     return last.ending == "met" and last.stitch == pair.other_stretch and last.sequence - pair.sequence < BORDER_PAGES
+
+
+def find_displaced(stretches: Iterable[Stretch], last_pages: Mapping[int, PageRecord]) -> tuple[str, ...]:
+    """Users after whom an entry stood last time, while tonight the same token follows another user.
+
+    That is no fault in itself: the user may be gone. But one that is still in the list stands in another place, so the token
+    does not name a place, and neither does any other.
+    """
+    after = {stretch.index: stretch.after for stretch in stretches}
+    found = []
+    for last in last_pages.values():
+        expected = after.get(last.stitch) if last.ending == "entry" and last.stitch is not None else None
+        if expected is not None and last.last_id not in (expected, None) and not last.rejects:
+            found.append(expected)
+    return tuple(found)

@@ -214,6 +214,14 @@ class Spool:
         )
         return (SortedPage(*row) for row in rows)
 
+    def pages_around(self, user_id: str) -> Iterator[SortedPage]:
+        """Pages whose range of ids holds an id: the only ones where the user can be."""
+        rows = self._db.execute(
+            "SELECT page, stretch, sequence, asked, min_id, max_id FROM pages WHERE min_id <= ?1 AND max_id >= ?1",
+            (user_id,),
+        )
+        return (SortedPage(*row) for row in rows)
+
     def payload(self, page: int) -> bytes:
         """A page's columns as they were packed."""
         row = self._db.execute("SELECT payload FROM payloads WHERE page = ?", (page,)).fetchone()

@@ -156,7 +156,7 @@ class Walk:
             fresh = list(ids[: FIRST_IDS_MAX - len(stretch.first_ids)])
             stretch.first_ids += fresh
             self._own(stretch, fresh)
-        step = self._decide(stretch, ask, met, following, end, ids[-1] if ids else None)
+        step = self._decide(stretch, ask, met, following, end)
         if isinstance(step, Ended):
             stretch.status, stretch.ending, stretch.stitch = "ended", step.ending, step.stitch
             self._pass_over(stretch)
@@ -190,7 +190,6 @@ class Walk:
         met: tuple[int, str] | None,
         following: Token | None,
         end: EndSpelling | None,
-        last_id: str | None,
     ) -> Step:
         if met is not None and (skipped := self._skipped(stretch.index, met[0])) is not None:
             return Unstable(f"stretch {stretch.index} met stretch {met[0]} but never stretch {skipped} between them")
@@ -202,10 +201,6 @@ class Walk:
             if (skipped := self._skipped(stretch.index, later)) is not None and met is None:
                 return Unstable(
                     f"stretch {stretch.index} reached stretch {later} but never stretch {skipped} between them"
-                )
-            if (expected := self.stretches[later].after) is not None and last_id not in (expected, None):
-                return Unstable(
-                    f"the entry of stretch {later} stood after another user last time, so tokens name no places"
                 )
             return Ended("entry", later) if met is None or met[0] >= later else Ended("met", *met)
         if met is not None:
