@@ -83,7 +83,9 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def _place(key: dict[str, object]) -> Place:
+def _place(key: object) -> Place:
+    if not isinstance(key, dict):
+        raise ValueError("not a key")
     passed = key.get("E") == 1
     if "O" in key:
         offset = key["O"]
