@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from syncer.errors import UsageError
 
@@ -16,11 +16,10 @@ def checked_base_url(text: str, *, allow_http: bool = False) -> str:
     https only, except for a server on this machine (or with ``allow_http``): the secret travels in every request.
     Raises ``UsageError``.
     """
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise UsageError("the base URL is not a URL", hint=_HINT) from None
+    parts = _split(text)
+    if parts is None:
+        raise UsageError("the base URL is not a URL", hint=_HINT)
+    host = parts.hostname
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             "the base URL holds a login", hint="give the credentials by the environment or the config file"
@@ -34,6 +33,16 @@ def checked_base_url(text: str, *, allow_http: bool = False) -> str:
     if parts.scheme == "http" and not (allow_http or is_loopback(host)):
         raise UsageError(f"the base URL would send the credentials to {host} in the clear", hint="use https")
     return text.rstrip("/")
+
+
+def _split(text: str) -> SplitResult | None:
+    """The parts, or None; the parser's own exception may repeat a login, so it does not leave this function."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+        return parts
+    except ValueError:
+        return None
 
 
 def is_loopback(host: str) -> bool:
