@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from syncer.accounts import Account, AccountProblem, account_from_environment, account_from_table, account_keys
 from syncer.config_file import ConfigFile
@@ -34,8 +35,8 @@ class Settings:
 
     destination: str
     state_dir: Path
-    formats: tuple[str, ...]
-    ndjson_compression: str
+    formats: tuple[Literal["parquet", "ndjson"], ...]
+    ndjson_compression: Literal["zstd", "gzip", "none"]
     base_url: str
     ca_file: Path | None
     page_size: int

@@ -1,0 +1,16 @@
+"""`python -m syncer` and the `syncer` command."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; leaves by SystemExit."""
+    from syncer.commands.main import main as run_main
+
+    sys.exit(run_main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

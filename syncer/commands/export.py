@@ -1,0 +1,138 @@
+"""`syncer export`: crawl, and publish one snapshot for each configured account."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
+from syncer.errors import SyncerError, UsageError
+from syncer.terminal import write_error, write_out
+
+if TYPE_CHECKING:
+    from syncer.commands.exporting import Failure
+    from syncer.config import Settings
+    from syncer.summary import Exported
+
+_SETTINGS = ("base_url", "ca_file", "destination", "state_dir", "page_size", "concurrency", "rate", "deadline")
+
+
+def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "export",
+        help="crawl and publish one snapshot for each configured account",
+        description="Walk every page of the list of users, prove that none is missing, and publish a snapshot.",
+    )
+    add_setting_flags(parser, _SETTINGS)
+    parser.add_argument(
+        "--format",
+        dest="formats",
+        action="append",
+        metavar="parquet|ndjson",
+        help="what to write; repeat it for both (default: both)",
+    )
+    parser.add_argument("--account", metavar="SID", help="export only this one of the configured accounts")
+    parser.add_argument("--fresh", action="store_true", help="ignore an unfinished run")
+    parser.add_argument("--sequential", action="store_true", help="one walker, no entries from the last snapshot")
+    parser.add_argument(
+        "--allow-shrink", action="store_true", help="publish even if far more users vanished than usual"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
+    parser.add_argument(
+        "--progress", choices=("auto", "always", "never"), default="auto", help="live display (default: on a terminal)"
+    )
+    parser.set_defaults(run=run, resumes=True)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export the accounts, report, and return the exit code."""
+    settings = _chosen(settings_of(args, with_accounts=True), args.account)
+    from syncer.commands.interrupts import run_async
+
+    results, failures = run_async(lambda: _export_all(settings, args))
+    if args.json:
+        write_out(render_json(results, failures))
+    _tell(results, failures, as_json=args.json)
+    if len(settings.accounts) == 1 and failures:
+        raise _OwnCode(failures[0])
+    return exit_code_of(results, failures)
+
+
+def render_json(results: Sequence[Exported], failures: Sequence[Failure]) -> str:
+    """The report; its keys are fixed by the contract with users."""
+    snapshots = [
+        {
+            "account_sid": result.account_sid,
+            "snapshot_id": result.snapshot_id,
+            "verdict": result.verdict,
+            "users": result.users,
+            "pages": result.pages,
+            "requests": result.requests,
+            "retries": result.retries,
+            "seconds": round(result.seconds, 3),
+            "manifest": result.manifest,
+        }
+        for result in results
+    ]
+    failed = [{"account_sid": f.account_sid, "exit_code": f.exit_code, "error": f.error} for f in failures]
+    return json.dumps({"version": 1, "snapshots": snapshots, "failed": failed}, indent=2) + "\n"
+
+
+def exit_code_of(results: Sequence[Exported], failures: Sequence[Failure]) -> int:
+    """0 when all are done, 9 when some are; when none is, the first failure's own code."""
+    if not failures:
+        return 0
+    return 9 if results else failures[0].exit_code
+
+
+class _OwnCode(SyncerError):
+    """The failure of the only account, to be told like any other error."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error)
+        self.exit_code = failure.exit_code
+
+
+async def _export_all(settings: Settings, args: argparse.Namespace) -> tuple[Sequence[Exported], Sequence[Failure]]:
+    from syncer.api.redact import secret_forms
+    from syncer.commands.exporting import Choices, export_accounts
+    from syncer.logs import hide_from_logs
+    from syncer.model import Counters
+    from syncer.progress import Progress
+
+    for account in settings.accounts:
+        hide_from_logs(secret_forms(account.credentials))
+    counters = {account.sid: Counters() for account in settings.accounts}
+    choices = Choices(fresh=args.fresh, sequential=args.sequential, allow_shrink=args.allow_shrink)
+    async with Progress(counters, args.progress, sys.stderr):
+        return await export_accounts(settings, choices, counters)
+
+
+def _chosen(settings: Settings, sid: str | None) -> Settings:
+    if sid is None:
+        return settings
+    accounts = tuple(account for account in settings.accounts if account.sid == sid)
+    if not accounts:
+        known = ", ".join(account.sid for account in settings.accounts)
+        raise UsageError(f"--account = {sid[:40]!a}: no such account is configured", hint=f"there is {known}")
+    return replace(settings, accounts=accounts)
+
+
+def _tell(results: Sequence[Exported], failures: Sequence[Failure], *, as_json: bool) -> None:
+    """The summary is for people and goes to standard error; with several accounts each failure is named."""
+    from syncer.summary import summary_text
+
+    width = shutil.get_terminal_size().columns
+    if not as_json:
+        for result in results:
+            write_error(summary_text(result, width))
+    if len(results) + len(failures) > 1:
+        for failure in failures:
+            write_error(f"syncer: error: account {failure.account_sid}: {failure.error}")

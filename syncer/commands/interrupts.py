@@ -1,0 +1,100 @@
+"""Signals: the first asks the work to stop and gives it five seconds, the second ends the process at once.
+
+Knows nothing of what the work is; it is cancelled, and what it wrote before stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+STOP_SECONDS = 5.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+Result = TypeVar("Result")
+
+
+class Interrupted(BaseException):
+    """A signal ended the work; like KeyboardInterrupt, no ``except Exception`` may swallow it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+class _Stop:
+    """What has happened so far: which signal came first, and the timer that ends a process which does not stop."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._timer: threading.Timer | None = None
+
+    def note(self, number: int) -> None:
+        """Take one signal. A second one, or five seconds after the first, end the process where it stands."""
+        if self.number is not None:
+            os._exit(128 + number)
+        self.number = number
+        self._timer = threading.Timer(STOP_SECONDS, os._exit, (128 + number,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        """The work has stopped in time."""
+        if self._timer:
+            self._timer.cancel()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Interrupted in the block, which must run in the main thread to have an effect."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    with _handling(interrupt):
+        yield
+
+
+def run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run the work to its end on a loop of its own; raises Interrupted if a signal stopped it.
+
+    Handlers of ``signal`` and not of the loop: they run between any two steps of Python, also while the loop is busy.
+    """
+    stop = _Stop()
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work())
+
+        def ask_to_stop(number: int, _frame: FrameType | None) -> None:
+            stop.note(number)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
+
+        with _handling(ask_to_stop):
+            try:
+                return loop.run_until_complete(task)
+            except BaseException as error:
+                if stop.number is None:
+                    raise
+                raise Interrupted(stop.number) from error
+            finally:
+                runner.close()
+                stop.close()
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,39 @@
+"""Which account and which snapshot a command line means."""
+
+from __future__ import annotations
+
+from syncer.accounts import is_account_sid
+from syncer.errors import UsageError
+from syncer.snapshot.catalog import list_accounts
+from syncer.snapshot.store import Store, open_store
+
+
+def open_existing(destination: str) -> Store:
+    """The store of a destination that holds snapshots. Raises UsageError for one that holds none."""
+    store = open_store(destination)
+    if not list_accounts(store):
+        raise UsageError(
+            f"the destination {destination} holds no snapshots",
+            hint="check --destination, or run `syncer export` first",
+        )
+    return store
+
+
+def accounts_meant(store: Store, sid: str | None) -> list[str]:
+    """The account named, else all that the destination holds. Raises UsageError for one that it does not hold."""
+    held = list_accounts(store)
+    if sid is None:
+        return held
+    if not is_account_sid(sid) or sid not in held:
+        raise UsageError(
+            f"--account = {sid[:40]!a}: this destination does not hold it", hint=f"it holds {', '.join(held)}"
+        )
+    return [sid]
+
+
+def account_meant(store: Store, sid: str | None) -> str:
+    """The one account meant. Raises UsageError when the destination holds several and none was named."""
+    accounts = accounts_meant(store, sid)
+    if len(accounts) > 1:
+        raise UsageError("the destination holds several accounts", hint=f"give --account, one of {', '.join(accounts)}")
+    return accounts[0]

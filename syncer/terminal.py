@@ -1,0 +1,44 @@
+"""Text on its way to a person's terminal, and data on its way out. No foreign text may steer a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+
+from syncer.errors import StorageFailed
+
+
+def harmless(text: str) -> str:
+    """The text with all but printable ASCII and line ends escaped: C0, C1, DEL, bidi, U+2028 and the rest (CWE-150)."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or " " <= c <= "~" else ascii(c)[1:-1] for c in text)
+
+
+def write_out(text: str) -> None:
+    """Write data to standard output, whole. A reader that has left (``| head``) is no error; a full disk is."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_out()
+    except OSError as error:
+        silence_out()
+        reason = os.strerror(error.errno) if error.errno else errno.errorcode[errno.EIO]
+        raise StorageFailed(f"standard output cannot be written: {reason}", hint="check where it leads") from None
+
+
+def write_error(text: str) -> None:
+    """Write lines for a person to standard error, harmless; there is nobody to tell if that fails."""
+    with contextlib.suppress(OSError):
+        print(harmless(text), file=sys.stderr, flush=True)
+
+
+def silence_out() -> None:
+    """Lead standard output nowhere, so that the flush at exit does not fail a second time."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
