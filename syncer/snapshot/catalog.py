@@ -1,0 +1,77 @@
+"""Which snapshots a destination holds. A snapshot is its manifest: data files are never found by listing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from syncer.errors import SnapshotMismatch, UsageError
+from syncer.snapshot import layout
+from syncer.snapshot.manifest import Manifest, parse
+from syncer.snapshot.store import FileMissing, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot as it lies there; ``path`` and ``sha256`` are its manifest's."""
+
+    manifest: Manifest
+    path: str
+    sha256: str
+
+
+def list_accounts(store: Store) -> list[str]:
+    """Accounts with a folder for manifests."""
+    names = map(layout.account_of, store.names(layout.SNAPSHOTS))
+    return [sid for sid in names if sid is not None]
+
+
+def list_snapshot_ids(store: Store, account_sid: str) -> list[str]:
+    """Ids of an account's snapshots, oldest first."""
+    names = store.names(layout.account_folder(account_sid))
+    ids = filter(layout.is_snapshot_id, names)
+    return [i for i in ids if store.exists(layout.manifest_path(account_sid, i))]
+
+
+def list_manifests(store: Store, account_sid: str) -> Iterator[Published]:
+    """An account's snapshots, oldest first. Raises SnapshotMismatch at one whose manifest cannot be read."""
+    return (load_snapshot(store, account_sid, i) for i in list_snapshot_ids(store, account_sid))
+
+
+def load_latest(store: Store, account_sid: str) -> Published | None:
+    """The newest snapshot; None when there is none.
+
+    By its manifest, not by ``latest.json``: the pointer lags behind when a run was killed between the two.
+    """
+    ids = list_snapshot_ids(store, account_sid)
+    return load_snapshot(store, account_sid, ids[-1]) if ids else None
+
+
+def load_snapshot(store: Store, account_sid: str, snapshot_id: str) -> Published:
+    """One snapshot. Raises FileMissing, and SnapshotMismatch for a damaged manifest or one in the wrong place."""
+    path = layout.manifest_path(account_sid, snapshot_id)
+    data = store.read(path)
+    try:
+        manifest = parse(data)
+    except SnapshotMismatch as mismatch:
+        raise SnapshotMismatch(f"{path}: {mismatch.message}", hint="restore it from a copy") from None
+    if (manifest.account_sid, manifest.snapshot_id) != (account_sid, snapshot_id):
+        raise SnapshotMismatch(f"{path} is the manifest of another snapshot", hint="restore it from a copy")
+    return Published(manifest, path, hashlib.sha256(data).hexdigest())
+
+
+def find_snapshot(store: Store, account_sid: str, name: str) -> Published:
+    """A snapshot by its id, ``latest`` or ``previous``. Raises UsageError when there is none of that name."""
+    ids = list_snapshot_ids(store, account_sid)
+    steps_back = {"latest": 1, "previous": 2}.get(name)
+    wanted = ids[-steps_back] if steps_back and len(ids) >= steps_back else name
+    try:
+        if layout.is_snapshot_id(wanted):
+            return load_snapshot(store, account_sid, wanted)
+    except FileMissing:
+        pass
+    raise UsageError(
+        f"account {account_sid} has no snapshot {name!a} at this destination",
+        hint="`syncer snapshots` lists those it has",
+    )

@@ -1,0 +1,37 @@
+"""JSON with numbers kept as written: the fast parser rounds what 64 bits or a double cannot hold. Pure: no I/O."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from syncer.errors import ContractBroken
+
+
+def read_exact_users(body: bytes) -> list[Any]:
+    """The users of a list answer, each number as the text that was served."""
+    envelope = json.loads(body, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+    users: list[Any] = envelope["users"]
+    return users
+
+
+def holds_doubtful_number(value: Any) -> bool:
+    """Whether a parsed value may differ from what was served: a float, which is also what became of a huge integer."""
+    if isinstance(value, dict):
+        return any(map(holds_doubtful_number, value.values()))
+    if isinstance(value, list):
+        return any(map(holds_doubtful_number, value))
+    return isinstance(value, float)
+
+
+def dump_row(value: Any) -> bytes:
+    """One line of JSON without a line end."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        raise ContractBroken(
+            "a user of the list is nested deeper than 250 levels",
+            hint="nothing was published; report it to the API's support",
+        ) from None

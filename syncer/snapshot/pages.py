@@ -1,0 +1,73 @@
+"""The page index, ``pages.parquet``: one row a page, streamed both ways. Must not hold all pages at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from syncer.errors import SnapshotMismatch
+from syncer.model import PageRecord
+from syncer.snapshot.files import HashingFile
+from syncer.snapshot.manifest import PageIndexFacts
+from syncer.snapshot.store import Store
+
+_ROWS_AT_ONCE = 8192
+_NAMES = tuple(field.name for field in fields(PageRecord))
+_COUNTS = {"stretch", "sequence", "asked", "page_size", "users", "rejects", "stitch"}
+_OPTIONAL = {"token", "next", "end", "first_id", "last_id", "min_id", "max_id", "ending", "stitch", "stitch_id"}
+
+
+def _type(name: str) -> Any:
+    if name == "digest":
+        return pa.binary(32)
+    return pa.int64() if name in _COUNTS else pa.string()
+
+
+PAGE_SCHEMA: Any = pa.schema([pa.field(name, _type(name), nullable=name in _OPTIONAL) for name in _NAMES])
+
+
+def write_page_index(records: Iterable[PageRecord], path: Path, final_path: str) -> PageIndexFacts:
+    """Write a new file at ``path``; ``final_path`` is what the manifest will call it."""
+    file = HashingFile(path)
+    rows = 0
+    try:
+        writer = pq.ParquetWriter(file, PAGE_SCHEMA, compression="zstd", write_page_checksum=True)
+        stream = iter(records)
+        while chunk := list(islice(stream, _ROWS_AT_ONCE)):
+            columns = [pa.array([getattr(r, name) for r in chunk], _type(name)) for name in _NAMES]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=PAGE_SCHEMA))
+            rows += len(chunk)
+        writer.close()
+        file.close()
+    except BaseException:
+        file.abandon()
+        raise
+    return PageIndexFacts(final_path, rows, file.bytes, file.sha256)
+
+
+def read_page_index(store: Store, path: str) -> Iterator[PageRecord]:
+    """The pages of a snapshot in list order. Raises FileMissing, and SnapshotMismatch for a damaged file."""
+    with store.open(path) as file:
+        yield from _records(file, path)
+
+
+def _records(file: BinaryIO, path: str) -> Iterator[PageRecord]:
+    for batch in read_page_columns(file, path, _NAMES):
+        yield from map(PageRecord, *(column.to_pylist() for column in batch.columns))
+
+
+def read_page_columns(file: BinaryIO, path: str, names: Iterable[str]) -> Iterator[Any]:
+    """Some columns of the page index, as record batches."""
+    try:
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        if not parquet.schema_arrow.equals(PAGE_SCHEMA):
+            raise SnapshotMismatch(f"{path} does not have the columns of a page index")
+        yield from parquet.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(names))
+    except (pa.ArrowException, OSError):
+        raise SnapshotMismatch(f"{path} cannot be read as a page index: it is damaged") from None

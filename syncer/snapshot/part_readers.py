@@ -1,0 +1,138 @@
+"""Reading parts back in bounded memory, as suspiciously as a stranger's: what is wrong is named, not guessed around."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from syncer.snapshot.columns import USER_SCHEMA
+from syncer.snapshot.layout import Compression
+from syncer.snapshot.manifest import FileFacts
+
+_ROWS_AT_ONCE = 16_384
+_BYTES_AT_ONCE = 1 << 20
+_ARROW_NAMES = {"zstd": "zstd", "gzip": "gzip", "none": None}
+
+
+class PartFault(Exception):
+    """A part is not what the manifest says; the message is a half sentence that follows its name."""
+
+
+@dataclass(slots=True)
+class Ids:
+    """What the ids of one part amount to."""
+
+    after: str | None = None
+    """The largest id of the part before: all of this one must be larger."""
+    rows: int = 0
+    deleted: int = 0
+    min_id: str | None = None
+    max_id: str | None = None
+
+    @property
+    def largest(self) -> str | None:
+        """Of this part and those before."""
+        return self.after if self.max_id is None else self.max_id
+
+    def add(self, ids: Any, deleted: int) -> None:
+        """The next rows, as an Arrow array. Raises PartFault when ids do not rise strictly."""
+        if not len(ids):
+            return
+        first = ids[0].as_py()
+        rises = pc.all(pc.less(ids.slice(0, len(ids) - 1), ids.slice(1))).as_py() is not False
+        if not rises or (self.largest is not None and self.largest >= first):
+            raise PartFault("is not in strictly ascending order of ids")
+        self.min_id = first if self.min_id is None else self.min_id
+        self.max_id = ids[-1].as_py()
+        self.rows += len(ids)
+        self.deleted += deleted
+
+
+def hash_file(file: BinaryIO) -> tuple[int, str]:
+    """Bytes and sha256 of a whole file, which is at its start again afterwards."""
+    sha256, size = hashlib.sha256(), 0
+    file.seek(0)
+    while block := file.read(_BYTES_AT_ONCE):
+        sha256.update(block)
+        size += len(block)
+    file.seek(0)
+    return size, sha256.hexdigest()
+
+
+def check_bytes(file: BinaryIO, facts: FileFacts) -> None:
+    """Size and sha256. Raises PartFault. The file is at its start again afterwards."""
+    size, sha256 = hash_file(file)
+    if size != facts.bytes:
+        raise PartFault(f"has {size} bytes instead of {facts.bytes}")
+    if sha256 != facts.sha256:
+        raise PartFault("has another sha256")
+
+
+def check_counts(ids: Ids, facts: FileFacts) -> None:
+    """Rows and the smallest and largest id. Raises PartFault."""
+    if ids.rows != facts.rows:
+        raise PartFault(f"has {ids.rows} rows instead of {facts.rows}")
+    if (ids.min_id, ids.max_id) != (facts.min_id, facts.max_id):
+        raise PartFault("has other smallest and largest ids")
+
+
+def read_parquet(file: BinaryIO) -> Iterator[Any]:
+    """Record batches of users, page checksums verified. Raises PartFault."""
+    try:
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+        if not parquet.schema_arrow.equals(USER_SCHEMA):
+            raise PartFault("does not have the columns of a snapshot")
+        for group in range(parquet.metadata.num_row_groups):
+            if parquet.metadata.row_group(group).sorting_columns != (pq.SortingColumn(0),):
+                raise PartFault("does not say that it is sorted by id")
+        yield from parquet.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False)
+    except (pa.ArrowException, OSError):
+        raise PartFault("cannot be read as Parquet: it is damaged") from None
+
+
+def read_ndjson(file: BinaryIO, compression: Compression) -> Iterator[list[bytes]]:
+    """Lists of whole lines without their ends. Raises PartFault."""
+    rest = b""
+    for block in _blocks(file, compression):
+        *lines, rest = (rest + block).split(b"\n")
+        yield lines
+    if rest:
+        raise PartFault("does not end with a line end")
+
+
+def ndjson_ids(lines: list[bytes]) -> Any:
+    """The ids of some lines as an Arrow array, and how many users are deleted. Raises PartFault."""
+    try:
+        users = [orjson.loads(line) for line in lines]
+        ids = pa.array([user["id"] for user in users], pa.string())
+        return ids, sum(user.get("deletedAt") is not None for user in users)
+    except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException):
+        raise PartFault("holds a line that is not a user") from None
+
+
+def read_ids(file: BinaryIO, facts: FileFacts, compression: Compression) -> Iterator[tuple[Any, int]]:
+    """Ids of a part of either format, as Arrow arrays with the number of deleted users among them. Raises PartFault."""
+    if facts.format == "parquet":
+        for batch in read_parquet(file):
+            yield batch.column("id"), batch.num_rows - batch.column("deleted_at").null_count
+    else:
+        for lines in read_ndjson(file, compression):
+            yield ndjson_ids(lines)
+
+
+def _blocks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
+    name = _ARROW_NAMES[compression]
+    try:
+        raw = pa.PythonFile(file, mode="r")
+        stream = pa.CompressedInputStream(raw, name) if name else raw
+        while block := stream.read(_BYTES_AT_ONCE):
+            yield block
+    except (pa.ArrowException, OSError):
+        raise PartFault("cannot be decompressed: it is damaged") from None

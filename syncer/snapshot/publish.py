@@ -1,0 +1,179 @@
+"""Making a staged snapshot visible: every step in the order that leaves readers with the old state or the new one.
+
+Parts are re-opened and checked, then renamed into place; the manifest is the commit; the pointer comes after it. Each step
+may be run again: after a kill between any two, publishing once more finishes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import orjson
+
+from syncer.errors import DataRefused, SnapshotMismatch
+from syncer.snapshot import layout
+from syncer.snapshot.layout import Format
+from syncer.snapshot.manifest import FileFacts, Manifest, build, dump_json, parse
+from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file, read_ids, read_ndjson
+from syncer.snapshot.staging import Staging
+from syncer.snapshot.store import FileMissing, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a publication."""
+
+    name: str
+    run: Callable[[], None]
+
+
+def publish(store: Store, manifest: Manifest) -> str:
+    """Publish what is staged for this manifest; the manifest's path below the destination.
+
+    Raises StorageFailed, and DataRefused when staged files are not what the manifest says or another run has this id.
+    """
+    for step in publication(store, manifest):
+        step.run()
+    return layout.manifest_path(manifest.account_sid, manifest.snapshot_id)
+
+
+def publication(store: Store, manifest: Manifest) -> list[Step]:
+    """What there is to do, in order; less when the manifest is there already."""
+    staging = Staging(store, manifest.account_sid, manifest.snapshot_id)
+    last = [
+        Step("move the pointer", lambda: _move_pointer(store, manifest)),
+        Step("clean up", lambda: clean_up(store, manifest.account_sid, manifest.snapshot_id)),
+    ]
+    if store.exists(layout.manifest_path(manifest.account_sid, manifest.snapshot_id)):
+        return [Step("recognise the manifest", lambda: _expect_ours(store, manifest)), *last]
+    return [
+        Step("check what is staged", lambda: _check_staged(staging, manifest)),
+        *(Step(f"place {form}", partial(_place_parts, staging, form)) for form in manifest.formats),
+        Step("place the page index", lambda: _place_file(store, staging.pages, manifest.page_index.path)),
+        Step("place the rejects", lambda: _place_rejects(staging, manifest)),
+        Step("commit", lambda: _commit(store, manifest)),
+        *last,
+    ]
+
+
+def clean_up(store: Store, account_sid: str, up_to: str) -> None:
+    """Remove what is staged for this id and older ones of the account, and what killed writes left beside manifests."""
+    for name in store.names(layout.staging_account_folder(account_sid)):
+        if name <= up_to:
+            store.remove(f"{layout.staging_account_folder(account_sid)}/{name}")
+    store.sweep(layout.account_folder(account_sid))
+    store.sweep(layout.snapshot_folder(account_sid, up_to))
+
+
+def _check_staged(staging: Staging, manifest: Manifest) -> None:
+    """Re-open everything: a writer's word that it has written is not enough."""
+    for form in manifest.formats:
+        deleted, largest_id = 0, None
+        for facts in manifest.files:
+            if facts.format == form:
+                part = _check_part(staging, facts, manifest, largest_id)
+                deleted, largest_id = deleted + part.deleted, part.largest
+        if form == "parquet" and deleted != manifest.deleted_users:
+            raise DataRefused(f"the staged parts hold {deleted} deleted users instead of {manifest.deleted_users}")
+        rows = sum(facts.rows for facts in manifest.files if facts.format == form)
+        if rows != manifest.users:
+            raise DataRefused(f"the staged {form} parts hold {rows} users instead of {manifest.users}")
+    _check_small(staging, staging.pages, manifest.page_index.path, manifest.page_index.sha256)
+    if manifest.rejects.path and manifest.rejects.sha256:
+        _check_small(staging, staging.rejects, manifest.rejects.path, manifest.rejects.sha256)
+
+
+def _check_part(staging: Staging, facts: FileFacts, manifest: Manifest, after: str | None) -> Ids:
+    staged = f"{staging.parts(facts.format)}/{facts.path.rpartition('/')[2]}"
+    part = Ids(after=after)
+    try:
+        with staging.store.open(_present(staging.store, staged, facts.path)) as file:
+            check_bytes(file, facts)
+            if facts.format == "parquet":
+                for ids, deleted in read_ids(file, facts, manifest.ndjson_compression):
+                    part.add(ids, deleted)
+                check_counts(part, facts)
+            else:  # its lines lay beside the Parquet rows in memory: counting them is enough, verify reads them
+                _check_lines(sum(map(len, read_ndjson(file, manifest.ndjson_compression))), facts)
+    except PartFault as fault:
+        raise DataRefused(f"the staged part {facts.path} {fault}", hint="nothing was published; run again") from None
+    return part
+
+
+def _check_lines(lines: int, facts: FileFacts) -> None:
+    if lines != facts.rows:
+        raise PartFault(f"has {lines} rows instead of {facts.rows}")
+
+
+def _check_small(staging: Staging, staged: str, final: str, sha256: str) -> None:
+    with staging.store.open(_present(staging.store, staged, final)) as file:
+        if hash_file(file)[1] != sha256:
+            raise DataRefused(f"the staged file {final} has another sha256", hint="nothing was published; run again")
+
+
+def _present(store: Store, staged: str, final: str) -> str:
+    """A killed try may have placed it already."""
+    return staged if store.exists(staged) else final
+
+
+def _place_parts(staging: Staging, form: Format) -> None:
+    staged, final = staging.parts(form), layout.partition_folder(form, staging.account_sid, staging.snapshot_id)
+    if not staging.store.exists(staged):
+        return  # placed by a try that was killed, and checked in its place just now
+    if staging.store.exists(final):  # by a killed try that was staged anew since; no manifest names it
+        staging.store.set_aside(final, f"{staging.folder}/replaced-{form}")
+    staging.store.place_folder(staged, final)
+
+
+def _place_file(store: Store, staged: str, final: str) -> None:
+    if store.exists(staged):
+        store.place_file(staged, final)
+
+
+def _place_rejects(staging: Staging, manifest: Manifest) -> None:
+    if manifest.rejects.path:
+        _place_file(staging.store, staging.rejects, manifest.rejects.path)
+
+
+def _commit(store: Store, manifest: Manifest) -> None:
+    if not store.put_new(layout.manifest_path(manifest.account_sid, manifest.snapshot_id), build(manifest)):
+        _expect_ours(store, manifest)
+
+
+def _expect_ours(store: Store, manifest: Manifest) -> None:
+    """The manifest that is there must name the same files; the time of its writing may differ."""
+    path = layout.manifest_path(manifest.account_sid, manifest.snapshot_id)
+    try:
+        there = parse(store.read(path))
+    except SnapshotMismatch as mismatch:
+        raise DataRefused(f"{path} is there already and cannot be read", hint=str(mismatch)) from None
+    if (there.started_at, there.users, there.files) != (manifest.started_at, manifest.users, manifest.files):
+        raise DataRefused(
+            f"another run published the snapshot {manifest.snapshot_id} of account {manifest.account_sid}",
+            hint="nothing was changed; run again with --fresh",
+        )
+
+
+def _move_pointer(store: Store, manifest: Manifest) -> None:
+    path = layout.latest_path(manifest.account_sid)
+    if (read_pointer(store, manifest.account_sid) or "") > manifest.snapshot_id:
+        return  # never back in time
+    target = layout.manifest_path(manifest.account_sid, manifest.snapshot_id)
+    sha256 = hashlib.sha256(store.read(target)).hexdigest()
+    store.put_replace(
+        path,
+        dump_json({"version": 1, "snapshot_id": manifest.snapshot_id, "manifest": target, "sha256": sha256}),
+    )
+
+
+def read_pointer(store: Store, account_sid: str) -> str | None:
+    """The snapshot that ``latest.json`` names; None when it is not there or cannot be read: manifests say the same."""
+    try:
+        pointer = orjson.loads(store.read(layout.latest_path(account_sid)))
+    except (FileMissing, orjson.JSONDecodeError):
+        return None
+    named = pointer.get("snapshot_id") if isinstance(pointer, dict) else None
+    return named if isinstance(named, str) and layout.is_snapshot_id(named) else None
