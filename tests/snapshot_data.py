@@ -1,9 +1,9 @@
-"""Users, pages and whole snapshots for tests of the snapshot room; written without its code where the code is the question."""
+"""Users, pages and whole snapshots for tests of the snapshot room."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,5 +188,4 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-Truth = Callable[[Iterable[SpooledPage]], list[User]]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")

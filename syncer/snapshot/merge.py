@@ -1,8 +1,8 @@
 """Sorted, unique users out of spooled pages, in memory that does not grow with their number.
 
-Pages come in order of their smallest id. Where they do not overlap they pass as they are; where the list is not in order
-of ids at all, SQLite sorts on disk. Of two rows with one id the newest stays, and each such meeting is counted for the crawl
-to judge.
+Pages come in order of their smallest id. Where they do not overlap they pass as they are; where the list is not in
+order of ids at all, SQLite sorts on disk. Of two rows with one id the newest stays, and each such meeting is counted
+for the crawl to judge.
 """
 
 from __future__ import annotations

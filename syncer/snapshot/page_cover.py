@@ -1,7 +1,7 @@
 """Do the users of a snapshot stand on the pages of its index, and are all the pages' users there? Pure: no I/O.
 
-A page whose ids lie apart from every other page's can be proven by its digest. Pages that overlap (around a stitch, or where
-a list is not in order of ids) can only be proven to span the users that lie there.
+A page whose ids lie apart from every other page's can be proven by its digest. Pages that overlap (around a stitch, or
+where a list is not in order of ids) can only be proven to span the users that lie there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PageCover:
     """Takes all ids in ascending order, a list at a time; then ``finish`` and look."""
 
     def __init__(self, spans: Iterable[PageSpan], repeats_max: int) -> None:
-        """``spans`` by ``min_id``; ``repeats_max`` users may stand on a page twice, having moved while it was served."""
+        """``spans`` by ``min_id``; ``repeats_max`` users may stand on a page twice, having moved meanwhile."""
         self.proven_pages = 0
         self.overlapping_pages = 0
         self.repeated_pages = 0

@@ -1,7 +1,7 @@
 """Making a staged snapshot visible: every step in the order that leaves readers with the old state or the new one.
 
-Parts are re-opened and checked, then renamed into place; the manifest is the commit; the pointer comes after it. Each step
-may be run again: after a kill between any two, publishing once more finishes.
+Parts are re-opened and checked, then renamed into place; the manifest is the commit; the pointer comes after it. Each
+step may be run again: after a kill between any two, publishing once more finishes.
 """
 
 from __future__ import annotations

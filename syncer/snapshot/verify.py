@@ -50,7 +50,7 @@ class _Index:
 
 
 def verify_snapshot(store: Store, account_sid: str, manifest: Manifest) -> list[Check]:
-    """Every check by name: a part's check has its path as name. Memory grows with the pages only, by some 150 bytes each.
+    """Every check by name: a part's check has its path as name. Memory grows with the pages only, 150 bytes each.
 
     Raises StorageFailed when the store cannot be read at all; whatever is missing or wrong is a failed check.
     """
