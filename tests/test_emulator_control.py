@@ -4,6 +4,11 @@ import json
 
 import pytest
 
+from syncer.emulator.control import Control
+from syncer.emulator.faults import Faults
+from syncer.emulator.journal import Journal
+from syncer.emulator.options import Options
+from syncer.emulator.service import Service
 from tests.emulator_client import client, users_of_pages
 
 
@@ -98,3 +103,16 @@ async def test_control_requests_are_not_counted() -> None:
     async with client(users=10) as one:
         await one.control("GET", "stats")
         assert one.emulator.stats["requests"] == 0
+
+
+async def test_callers_from_elsewhere_are_refused() -> None:
+    class Request:
+        method, path = "GET", "/emulator/stats"
+
+        def __init__(self, remote: str | None) -> None:
+            self.remote = remote
+
+    control = Control(Service(Options(), lambda: 0.0, lambda: 0.0), Journal(), Faults(1))
+    remotes = ("127.0.0.1", "::1", "192.0.2.7", "fe80::1%eth0", None)
+    statuses = [(await control.handle(Request(remote))).status for remote in remotes]  # type: ignore[arg-type]
+    assert statuses == [200, 200, 403, 403, 403]

@@ -118,7 +118,7 @@ async def test_a_bomb_is_small_on_the_wire_and_large_unpacked() -> None:
 
 
 async def test_a_redirect_leads_to_another_host_name() -> None:
-    head, body, one = await broken("redirect")
+    head, body, one = await broken("redirect", wait_seconds=0.2)
     port = one.emulator.origin.rpartition(":")[2].encode()
     assert head.startswith(b"http/1.1 302")
     assert b"location: http://localhost:" + port + b"/v1/pushnotifications/users" in head
