@@ -18,7 +18,7 @@ _LOUD_LIBRARIES = ("aiohttp", "asyncio")
 
 
 class Handler(logging.Handler):
-    """Writes to whatever ``sys.stderr`` is at the time: the live display puts its own there, to keep below the lines."""
+    """Writes to what ``sys.stderr`` is at the time: the live display puts its own there, to keep below the lines."""
 
     def __init__(self, log_format: str) -> None:
         super().__init__()

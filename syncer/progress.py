@@ -52,7 +52,7 @@ def speeds_between(first: Sample, last: Sample) -> Speeds:
 
 def seconds_left(counters: Counters, users_per_second: float) -> float | None:
     """An estimate from the last snapshot's number of users; None when there is nothing to estimate from."""
-    if not counters.users_expected or users_per_second <= 0 or counters.users > counters.users_expected:
+    if not counters.users_expected or users_per_second <= 0 or counters.users >= counters.users_expected:
         return None
     return (counters.users_expected - counters.users) / users_per_second
 

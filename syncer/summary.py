@@ -82,7 +82,7 @@ def summary_text(result: Exported, width: int = 80) -> str:
     for note in result.notes:
         lines += _row("note", note, width)
     if result.verdict == "complete":
-        lines += _row("", CLAIM, width)
+        lines += _row("proven", CLAIM, width)
     return "\n".join(lines) + "\n"
 
 

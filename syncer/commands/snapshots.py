@@ -78,13 +78,16 @@ def _as_json(found: list[Published]) -> str:
 
 def _as_table(found: list[Published]) -> str:
     head = f"{'SNAPSHOT':16}  {'ACCOUNT':34}  {'USERS':>13}  {'DELETED':>11}  {'SIZE':>8}  {'VERDICT':10}  FORMATS\n"
-    rows = [
-        f"{m.snapshot_id:16}  {m.account_sid:34}  {m.users:>13,}  {m.deleted_users:>11,}"
-        f"  {show_size(_bytes(published)):>8}  {m.verdict:10}  {', '.join(m.formats)}{'  (latest)' if _is_latest(published, found) else ''}\n"
-        for published in found
-        for m in (published.manifest,)
-    ]
-    return harmless(head + "".join(rows))
+    return harmless(head + "".join(_row(published, _is_latest(published, found)) for published in found))
+
+
+def _row(published: Published, is_latest: bool) -> str:
+    manifest = published.manifest
+    return (
+        f"{manifest.snapshot_id:16}  {manifest.account_sid:34}  {manifest.users:>13,}  {manifest.deleted_users:>11,}  "
+        f"{show_size(_bytes(published)):>8}  {manifest.verdict:10}  {', '.join(manifest.formats)}"
+        f"{'  (latest)' if is_latest else ''}\n"
+    )
 
 
 def _bytes(published: Published) -> int:

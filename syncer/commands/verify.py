@@ -56,12 +56,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_snapshot(store: Store, published: Published) -> list[Check]:
-    """All checks of one snapshot: its files, the proof of coverage, and the link to the one before."""
+    """All checks of one snapshot: its files, the link to the one before, and the proof of coverage."""
     from syncer.snapshot.verify import verify_snapshot
 
     manifest = published.manifest
-    checks = list(verify_snapshot(store, manifest.account_sid, manifest))
-    return [*checks, _coverage(store, published), _previous(store, published)]
+    return [*verify_snapshot(store, manifest.account_sid, manifest), _coverage(store, published)]
 
 
 def _coverage(store: Store, published: Published) -> Check:
@@ -80,24 +79,6 @@ def _coverage(store: Store, published: Published) -> Check:
     return Check(
         "coverage", True, f"{coverage.pages:,} pages in {len(coverage.path):,} stretches prove {coverage.verdict}"
     )
-
-
-def _previous(store: Store, published: Published) -> Check:
-    """Manifests form a chain by their hashes; one that was removed since breaks nothing."""
-    from syncer.snapshot.catalog import list_snapshot_ids, load_snapshot
-
-    manifest, previous = published.manifest, published.manifest.previous
-    if previous is None:
-        return Check("previous", True, "the first snapshot of its account")
-    if previous.snapshot_id not in list_snapshot_ids(store, manifest.account_sid):
-        return Check("previous", True, f"{previous.snapshot_id} is not here any more")
-    try:
-        found = load_snapshot(store, manifest.account_sid, previous.snapshot_id)
-    except (SnapshotMismatch, StorageFailed) as error:
-        return Check("previous", False, error.message)
-    if found.sha256 != previous.sha256:
-        return Check("previous", False, f"the manifest of {previous.snapshot_id} is not the one that this one follows")
-    return Check("previous", True, f"follows {previous.snapshot_id}")
 
 
 def _as_json(published: Published, checks: list[Check]) -> str:

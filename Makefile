@@ -1,0 +1,54 @@
+# Needs python3 (3.11 to 3.13) and make; everything else comes from requirements/dev.txt, by hash.
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_FLAGS ?= -n auto -q
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed-by-make
+# Modules without I/O: their branches are all covered.
+PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/options.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/shape.py,syncer/summary.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format coverage simulate lock clean
+
+help: ## print these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## export 100,000 users of a local emulator, verify, and ask DuckDB about them
+	@$(BIN)/python tools/demo.py
+
+test: $(READY) ## run the tests
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: $(READY) lint ## everything that CI runs: format, lint, types, layers, tests
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(READY) ## format, lint and types only
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(READY) ## rewrite the code in the one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+coverage: $(READY) ## run the tests and demand every branch of the pure modules
+	@$(BIN)/python -m pytest -n auto -q --cov --cov-branch --cov-report=
+	@$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
+
+simulate: $(READY) ## simulated crawls with faults, in virtual time
+	@$(BIN)/python -m tests.simulation
+
+lock: ## renew requirements/dev.txt from pyproject.toml; needs uv
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --extra dev --output-file requirements/dev.txt pyproject.toml
+
+clean: ## remove what the targets above made, but not the environment
+	rm -rf demo build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find syncer tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements/dev.txt pyproject.toml
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
