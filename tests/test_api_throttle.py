@@ -193,6 +193,39 @@ def test_a_changed_rate_takes_effect_without_a_burst() -> None:
     assert [later - earlier for earlier, later in pairwise(times)] == [pytest.approx(0.1, abs=0.001)] * 30
 
 
+def test_accounts_share_their_places_and_a_closed_door_holds_none() -> None:
+    reports: list[str] = []
+
+    async def main() -> tuple[int, list[float], list[float]]:
+        places = asyncio.Semaphore(2)
+        closed, other = (Door(100, 8, rng=random.Random(3), report=reports.append, places=places) for _ in range(2))
+        holding = asyncio.create_task(leave_times(other, 2, hold_seconds=1))
+        await asyncio.sleep(0.1)
+        waiting = asyncio.create_task(leave_times(closed, 3, hold_seconds=1))
+        await asyncio.sleep(0.1)  # the first of them waits for a place by now
+        closed.close(30, "429")
+        await holding
+        return places._value, await leave_times(other, 6, hold_seconds=1), await waiting
+
+    free, others, late = run_virtual(main())
+    assert (free, len(others), max(others) < 5, min(late) >= 30) == (2, 6, True, True)
+    assert "a place among the requests of all accounts" in reports
+
+
+def test_a_cancelled_wait_for_a_place_gives_nothing_away() -> None:
+    async def main() -> tuple[int, int]:
+        places = asyncio.Semaphore(1)
+        gate = Door(100, 8, rng=random.Random(3), places=places)
+        async with gate.permit():
+            waiting = asyncio.create_task(leave_times(gate, 1))
+            await asyncio.sleep(1)
+            waiting.cancel()
+            await asyncio.sleep(1)
+        return places._value, gate.in_flight
+
+    assert run_virtual(main()) == (1, 0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_cancelled_requests_leave_the_door_sound(seed: int, concurrency: int) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import aiohttp
 import pytest
 
-from syncer.api.transport import Timeouts, Transport
+from syncer.api.transport import Timeouts, Transport, _Once
 from syncer.credentials import Credentials, Secret
 from syncer.errors import UsageError
 from syncer.model import WireFailed, WireRequest, WireResponse
@@ -292,6 +293,30 @@ async def test_nothing_of_the_secret_is_logged_at_debug(caplog: pytest.LogCaptur
             continue
     header = CREDENTIALS.basic_header().removeprefix("Basic ")
     assert not [hidden for hidden in (CANARY, header, "dG9rZW4") if hidden in caplog.text]
+
+
+async def test_a_server_without_tls_is_a_connect_failure() -> None:
+    async with wire_server(sends(b"HTTP/1.1 200 X\r\n\r\n")) as server:
+        async with transport_to(server.url.replace("http:", "https:")) as transport:
+            with pytest.raises(WireFailed) as caught:
+                await transport.send(LIST)
+    assert (caught.value.kind, caught.value.sent, caught.value.__context__) == ("connect", False, None)
+    assert "no TLS connection" in str(caught.value)
+
+
+async def test_a_second_wire_request_for_one_call_is_not_sent() -> None:
+    async def no_answer(_: aiohttp.ClientRequest) -> aiohttp.ClientResponse:
+        raise aiohttp.ServerDisconnectedError
+
+    transport = transport_to("http://127.0.0.1:1")
+    once, request = _Once(transport), aiohttp.ClientRequest.__new__(aiohttp.ClientRequest)
+    said = []
+    for _ in range(2):
+        with pytest.raises(WireFailed) as caught:
+            await once(request, no_answer)
+        said.append(str(caught.value))
+    assert said == ["the connection was closed before the answer", "a second request for one permit was not sent"]
+    assert transport.wire_requests == 1
 
 
 async def test_a_ca_file_that_is_no_certificate_is_a_usage_error(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ class NothingLeft(RuntimeError):
 
 
 class _DeafSelector(selectors.SelectSelector):
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:  # noqa: ARG002
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         return []
 
 

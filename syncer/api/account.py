@@ -14,7 +14,7 @@ from syncer.api.redact import secret_forms
 from syncer.api.throttle import Door
 from syncer.api.transport import Timeouts, Transport
 from syncer.credentials import Credentials
-from syncer.model import Counters, Send, WireRequest, WireResponse
+from syncer.model import Counters
 
 
 @asynccontextmanager
@@ -33,17 +33,17 @@ async def open_client(
     compression: bool = False,
     places: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[Client]:
-    """A client that is ready to ask. ``rate`` in requests a second, ``deadline_at`` in loop time; ``places`` is the bound on
-    requests at once that several accounts of one process share.
+    """A client that is ready to ask.
 
-    Raises ``UsageError`` for a base URL or CA file that cannot be used.
+    ``rate`` in requests a second, ``deadline_at`` in loop time; ``places`` bounds the requests at once of several
+    accounts of one process. Raises ``UsageError`` for a base URL or CA file that cannot be used.
     """
 
     def report(text: str) -> None:
         counters.waiting_for = text
 
     rng = rng or random.Random()
-    door = Door(rate, concurrency, rng=rng, report=report)
+    door = Door(rate, concurrency, rng=rng, report=report, places=places)
     transport = Transport(
         base_url,
         credentials,
@@ -57,7 +57,7 @@ async def open_client(
     capacity = max(BUDGET_CAPACITY, 2.0 * concurrency)
     async with transport:
         yield Client(
-            transport.send if places is None else _within(places, transport.send),
+            transport.send,
             door,
             counters=counters,
             rng=rng,
@@ -65,11 +65,3 @@ async def open_client(
             deadline_at=deadline_at,
             hidden=secret_forms(credentials),
         )
-
-
-def _within(places: asyncio.Semaphore, send: Send) -> Send:
-    async def bounded(request: WireRequest) -> WireResponse:
-        async with places:
-            return await send(request)
-
-    return bounded

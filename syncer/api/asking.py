@@ -74,9 +74,9 @@ class Ask:
             if struggling := await self._proceed(outcome):
                 return struggling
 
-    async def again(self, retry: Retry) -> Struggling | None:
-        """Wait for the next attempt after a body that was not right, or return that a smaller page is better."""
-        return await self._proceed(self._planned(retry))
+    async def again(self, retry: Retry) -> None:
+        """Wait for the next attempt after a body that was not right. Raises ``SyncerError`` when there is none."""
+        await self._proceed(self._planned(retry))
 
     async def once_more(self, fail: Fail) -> None:
         """Make ready to repeat an answer that should be final, at once: it may be a fault of some gateway."""

@@ -103,8 +103,7 @@ class Client:
                 if isinstance(page, Page):
                     ask.good()
                     return page
-                if struggling := await ask.again(page):
-                    return struggling
+                await ask.again(page)
             elif isinstance(verdict, Struggling):
                 return verdict
             else:

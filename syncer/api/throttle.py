@@ -52,11 +52,18 @@ class Permit:
 class Door:
     """``rate`` in requests a second and ``concurrency`` are the most it will ever allow; a 429 teaches it less.
 
-    ``report`` hears in words what the requests wait for now, and the empty string when they do not.
+    ``report`` hears in words what the requests wait for now, and the empty string when they do not. ``places`` bounds
+    the requests at once of several accounts; each takes its place last, so that none waits inside a closed door.
     """
 
     def __init__(
-        self, rate: float, concurrency: int, *, rng: random.Random, report: Callable[[str], None] = lambda _: None
+        self,
+        rate: float,
+        concurrency: int,
+        *,
+        rng: random.Random,
+        report: Callable[[str], None] = lambda _: None,
+        places: asyncio.Semaphore | None = None,
     ) -> None:
         self._pace = started(rate, concurrency)
         self._rng = rng
@@ -73,6 +80,8 @@ class Door:
         self._resume_at = 0.0
         self._reason = ""
         self._marked = False
+        self._waiting = False
+        self._places = places
 
     @property
     def pace(self) -> Pace:
@@ -118,6 +127,7 @@ class Door:
 
     def _leave(self) -> None:
         self._in_flight -= 1
+        self._give_place_back()
         self._wake()
 
     async def _enter(self) -> tuple[Sample, int]:
@@ -137,37 +147,51 @@ class Door:
         self._pace = reopened(self._pace, first, self._resume_at - refused.at if refused else 0.0)
 
     async def _pass(self) -> None:
-        """Wait until slot, gate and rate all allow it at one moment; nothing is awaited after the last look."""
-        waited = False
-        while True:
-            waited = await self._slot_free() or waited
-            waited = await self._opened() or waited
-            limiter = await self._current_limiter()
-            if not limiter.has_capacity():
-                waited = True
-                self._report(f"rate {self._limiter_rate:.3g}/s")
-            await limiter.acquire()
-            if self._has_slot() and not self._closed_seconds():
-                break
-        if waited:
-            self._report("")
+        """Wait until slot, gate, rate and place allow it at one moment; nothing is awaited after the last look."""
+        try:
+            while True:
+                await self._slot_free()
+                await self._opened()
+                await self._paced()
+                await self._place_free()
+                if self._has_slot() and not self._closed_seconds():
+                    return
+                self._give_place_back()  # not held while the door is closed: other accounts can use it
+        finally:
+            if self._waiting:
+                self._waiting = False
+                self._report("")
 
-    async def _slot_free(self) -> bool:
-        waited = False
+    def _wait_for(self, what: str) -> None:
+        self._waiting = True
+        self._report(what)
+
+    async def _slot_free(self) -> None:
         while not self._has_slot():
-            waited = True
-            self._report(f"one of {self._pace.concurrency} requests at once")
+            self._wait_for(f"one of {self._pace.concurrency} requests at once")
             self._slot = asyncio.get_running_loop().create_future()
             await self._slot
-        return waited
 
-    async def _opened(self) -> bool:
-        waited = False
+    async def _opened(self) -> None:
         while seconds := self._closed_seconds():
-            waited = True
-            self._report(f"{self._reason}: closed for {seconds:.1f} s more")
+            self._wait_for(f"{self._reason}: closed for {seconds:.1f} s more")
             await asyncio.sleep(min(seconds, _REPORT_SECONDS))
-        return waited
+
+    async def _paced(self) -> None:
+        limiter = await self._current_limiter()
+        if not limiter.has_capacity():
+            self._wait_for(f"rate {self._limiter_rate:.3g}/s")
+        await limiter.acquire()
+
+    async def _place_free(self) -> None:
+        if self._places is not None:
+            if self._places.locked():
+                self._wait_for("a place among the requests of all accounts")
+            await self._places.acquire()
+
+    def _give_place_back(self) -> None:
+        if self._places is not None:
+            self._places.release()
 
     def _has_slot(self) -> bool:
         return self._in_flight < self._pace.concurrency
