@@ -1,6 +1,7 @@
 """The request log and its sums."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 from syncer.emulator.journal import Journal
@@ -8,7 +9,7 @@ from syncer.emulator.journal import Journal
 
 def test_sums_and_lines_agree_with_the_requests(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    with Journal(str(path)) as journal:
+    with closing(Journal(str(path))) as journal:
         first = journal.begin(10.0, "GET", "/a", "list", "RQ1")
         second = journal.begin(10.5, "GET", "/b", "fetch", "RQ2")
         first.status, first.users, first.bytes, first.early = 200, 7, 100, True
@@ -57,11 +58,11 @@ def test_sums_and_lines_agree_with_the_requests(tmp_path: Path) -> None:
 def test_a_log_file_is_added_to(tmp_path: Path) -> None:
     path = tmp_path / "log"
     for _ in range(2):
-        with Journal(str(path)) as journal:
+        with closing(Journal(str(path))) as journal:
             journal.finish(journal.begin(0.0, "GET", "/", "list", "RQ"), 1.0)
     assert len(path.read_bytes().splitlines()) == 2
 
 
 def test_an_empty_journal_has_no_times() -> None:
-    with Journal() as journal:
+    with closing(Journal()) as journal:
         assert (journal.stats()["first_start"], journal.stats()["last_end"], list(journal.lines())) == (None, None, [])

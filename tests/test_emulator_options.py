@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.emulator.faults import Fault
+from syncer.emulator.faults import KINDS, Fault
 from syncer.emulator.options import CREDENTIALS_VARIABLE, Options, add_arguments, options_from, read_credentials
 
 
@@ -30,10 +30,19 @@ def test_every_option_has_a_flag() -> None:
     assert names <= set(vars(parse()))
 
 
+def test_the_guide_names_every_flag_and_fault() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "emulator.md").read_text(encoding="utf-8")
+    parser = argparse.ArgumentParser(add_help=False)
+    add_arguments(parser)
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    assert [name for name in (*flags, *sorted(KINDS)) if f"`{name}" not in guide] == []
+
+
 def test_arguments_are_taken_over() -> None:
     given = parse(
         *("--users", "100_000_000", "--order", "newest", "--token-ttl", "2.5", "--rate", "20", "--burst", "3"),
         *("--fault", "503:2=0.1", "--fault", "reset=1", "--retry-after", "1.5", "--offsets", "--second-delete", "404"),
+        *("--short-pages", "0.5"),
     )
     assert options_from(given) == Options(
         users=100_000_000,
@@ -45,6 +54,7 @@ def test_arguments_are_taken_over() -> None:
         retry_after="1.5",
         offsets=True,
         second_delete=404,
+        short_pages=0.5,
     )
 
 

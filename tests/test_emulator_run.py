@@ -75,3 +75,10 @@ def test_the_command_serves_what_its_arguments_say(capsys: pytest.CaptureFixture
         args = parser.parse_args(["emulator", "--port", str(taken.getsockname()[1])])
         assert args.run(args) == 2
     assert "cannot start" in capsys.readouterr().err
+
+
+async def test_wrong_credentials_are_told_as_usage(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("AC1\n")
+    async with process("--credentials-file", str(path)) as started:
+        assert await started.wait() == 2

@@ -11,7 +11,7 @@ import pytest
 
 from syncer.emulator.faults import parse_fault
 from syncer.emulator.options import Options
-from syncer.emulator.server import parse_basic, route, running, truth
+from syncer.emulator.server import Emulator, parse_basic, route, running, serve, truth
 from tests.emulator_client import ACCOUNT, basic, client, users_of_pages
 
 USERS = "/v1/PushNotifications/Users"
@@ -208,11 +208,34 @@ async def test_stopping_ends_requests_that_never_end() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"GET {USERS} HTTP/1.1\r\nHost: x\r\nAuthorization: {basic()}\r\n\r\n".encode())
         await asyncio.sleep(0.1)
-        assert emulator.stats["active"] == 1
+        assert len(emulator.log) == 1
     async with asyncio.timeout(2):
         assert await reader.read() == b""
     assert emulator.stats["active"] == 0
     writer.close()
+
+
+async def test_an_address_that_is_taken_leaves_nothing_behind() -> None:
+    async with client() as one:
+        port = int(one.emulator.origin.rpartition(":")[2])
+        with pytest.raises(OSError, match="address already in use"):
+            await serve(Options(port=port))
+        assert (await one.page()).status == 200
+
+
+async def test_stopping_before_the_start_is_harmless() -> None:
+    emulator = Emulator(Options())
+    await emulator.stop()
+    assert (emulator.url, emulator.log) == ("", [])
+
+
+async def test_a_client_that_left_is_counted_without_an_answer() -> None:
+    async with client(latency=60_000.0) as one:
+        for wait_seconds in (0.02, 0.04, 0.06):
+            await one.raw(wait_seconds=wait_seconds)
+        await asyncio.sleep(0.05)
+        assert [(entry.status, entry.bytes, entry.end is None) for entry in one.emulator.log] == [(None, 0, False)] * 3
+        assert one.emulator.stats["active"] == 0
 
 
 async def test_the_log_file_holds_every_request(tmp_path: Any) -> None:

@@ -100,11 +100,8 @@ class Users:
                 low = middle
             else:
                 high = middle - 1
-        skipped = self._rows_before(low)
-        if skipped > offset:
-            low, skipped = -1, 0
-        start = "" if low < 0 else self._population.floor(low)
-        return self.read(start, offset - skipped + limit, inclusive=True).rows[offset - skipped :]
+        skip = offset - self._rows_before(low)
+        return self.read(self._population.floor(low), skip + limit, inclusive=True).rows[skip:]
 
     def all(self) -> Iterator[bytes]:
         """Every listed user, in the order of ids."""
@@ -164,9 +161,8 @@ class Users:
         if self._new_ids == "random":
             ms = START_MS + self._random.randrange(max(1, ms - START_MS))
         identity = make_id(ms, self._random.getrandbits(80))
-        if self.get(identity) is None:
-            written = self._style.time(ms)
-            self._insert(identity, identity, Fields(identity, written, written, None).row(self._style))
+        written = self._style.time(ms)
+        self._insert(identity, identity, Fields(identity, written, written, None).row(self._style))
         return identity
 
     def _tick(self) -> int:

@@ -5,8 +5,7 @@ Holds no secret and no page token: tokens are named by a hash.
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import orjson
 
@@ -43,7 +42,7 @@ class Journal:
         self.entries: deque[Entry] = deque(maxlen=ENTRIES_MAX)
         self.requests = 0
         self.active = 0
-        self._file: BinaryIO | None = open(log_file, "ab") if log_file else None  # noqa: SIM115 closed by __exit__
+        self._file: BinaryIO | None = open(log_file, "ab") if log_file else None  # noqa: SIM115 closed by close()
         self._recent: deque[float] = deque()
         self._max_concurrent = 0
         self._max_in_one_second = 0
@@ -54,12 +53,8 @@ class Journal:
         self._first_start: float | None = None
         self._last_end: float | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the log file, if there is one."""
         if self._file is not None:
             self._file.close()
 

@@ -71,7 +71,7 @@ class Emulator:
         """Close every connection; requests under way are cancelled."""
         if self._runner is not None:
             await self._runner.cleanup()
-        self.journal.__exit__(None, None, None)
+        self.journal.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
@@ -206,9 +206,13 @@ def truth(options: Options) -> Iterator[dict[str, object]]:
 
 
 async def serve(options: Options) -> Emulator:
-    """A listening emulator; the caller stops it."""
+    """A listening emulator; the caller stops it. OSError if the address or the log file cannot be used."""
     emulator = Emulator(options)
-    await emulator.start()
+    try:
+        await emulator.start()
+    except BaseException:
+        await emulator.stop()
+        raise
     return emulator
 
 

@@ -22,18 +22,21 @@ def gzipped(body: bytes) -> bytes:
 async def send(
     request: web.BaseRequest, answer: Answer, fault: Fault | None, compress: bool
 ) -> tuple[web.StreamResponse, int]:
-    """Send an answer; the response and the bytes of its body that were sent."""
+    """Send an answer; the response and the bytes of its body that were sent, 0 if the client was gone."""
     kind = fault.kind if fault is not None else ""
-    if fault is not None and kind in _BROKEN:
-        return await _BROKEN[kind](request, answer, fault)
+    try:
+        if fault is not None and kind in _BROKEN:
+            return await _BROKEN[kind](request, answer, fault)
+        return await _whole(request, answer, compress)
+    except ConnectionError:
+        return await _over(request, 0)
+
+
+async def _whole(request: web.BaseRequest, answer: Answer, compress: bool) -> tuple[web.StreamResponse, int]:
     headers = dict(answer.headers)
     body = answer.body
-    if (
-        compress
-        and body
-        and hdrs.CONTENT_ENCODING not in headers
-        and "gzip" in request.headers.get("Accept-Encoding", "")
-    ):
+    accepted = "gzip" in request.headers.get("Accept-Encoding", "")
+    if compress and accepted and body and hdrs.CONTENT_ENCODING not in headers:
         body = gzipped(body)
         headers[hdrs.CONTENT_ENCODING] = "gzip"
     if answer.content_type is not None:
@@ -55,8 +58,9 @@ def _head(answer: Answer, *more: str) -> bytes:
 async def _write(request: web.BaseRequest, data: bytes) -> None:
     transport = request.transport
     if transport is None or transport.is_closing():
-        raise asyncio.CancelledError
+        raise ConnectionResetError
     transport.write(data)
+    # aiohttp has no public way to wait for a transport that is written by hand.
     await request.protocol._drain_helper()
 
 
@@ -154,8 +158,7 @@ async def _redirect(request: web.BaseRequest, answer: Answer, fault: Fault) -> t
     port = (request.transport.get_extra_info("sockname") if request.transport else (None, 0))[1]
     # Another host name is another origin, although it leads back here.
     target = fault.argument or f"http://localhost:{port}{request.path_qs}"
-    moved = Answer(302, b"", None, {**answer.headers, "Location": target})
-    return await send(request, moved, None, compress=False)
+    return await _whole(request, Answer(302, b"", None, {**answer.headers, "Location": target}), compress=False)
 
 
 def _half(body: bytes, fault: Fault) -> int:
