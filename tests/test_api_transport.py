@@ -296,8 +296,13 @@ async def test_nothing_of_the_secret_is_logged_at_debug(caplog: pytest.LogCaptur
 
 
 async def test_a_server_without_tls_is_a_connect_failure() -> None:
-    async with wire_server(sends(b"HTTP/1.1 200 X\r\n\r\n")) as server:
-        async with transport_to(server.url.replace("http:", "https:")) as transport:
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 X\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with transport_to(f"https://127.0.0.1:{port}") as transport:
             with pytest.raises(WireFailed) as caught:
                 await transport.send(LIST)
     assert (caught.value.kind, caught.value.sent, caught.value.__context__) == ("connect", False, None)
