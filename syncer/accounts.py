@@ -119,13 +119,15 @@ def _from_file(key: str, where: str) -> Secret:
     except OSError as error:
         reason = "it is a symbolic link" if os.path.islink(path) else error.strerror
         raise AccountProblem(key, f"the secret's file {path} cannot be used: {reason}") from None
-    with open(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise AccountProblem(key, f"the secret's file {path} cannot be used: it is no regular file")
         if facts.st_mode & 0o077:
             raise AccountProblem(key, f"the secret's file {path} can be read by others: run chmod 600 on it")
-        content = file.read(SECRET_BYTES_MAX + 1)
+        content = os.read(descriptor, SECRET_BYTES_MAX + 2)
+    finally:
+        os.close(descriptor)
     try:
         return _checked(key, content.decode("utf-8"))
     except UnicodeDecodeError:

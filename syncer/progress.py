@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, TextIO
+from typing import Literal, TextIO
 
 from syncer.durations import show_duration
 from syncer.model import Counters
@@ -89,18 +89,6 @@ def display_rows(account_sid: str, counters: Counters, speeds: Speeds, width: in
     return [_fit(figures, width), _fit(doing, width)]
 
 
-class Display(Protocol):
-    """Where the figures go."""
-
-    def show(self, rows: Callable[[int], list[str]]) -> None:
-        """Show the rows that fit a width."""
-        ...
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        ...
-
-
 class Progress:
     """Shows the counters of all accounts while the ``async with`` block lasts."""
 
@@ -116,7 +104,7 @@ class Progress:
         self._started = self._now()
         self._take_samples()
         if self._mode == "always" or (self._mode == "auto" and self._stream.isatty()):
-            self._task = asyncio.create_task(self._draw(_LiveDisplay(self._stream)))
+            self._task = asyncio.create_task(self._draw())
         elif self._mode == "auto":
             self._task = asyncio.create_task(self._tell())
         return self
@@ -132,15 +120,14 @@ class Progress:
         if not self._task.cancelled() and (failure := self._task.exception()):
             _log.warning("the progress display stopped: %s", type(failure).__name__)
 
-    async def _draw(self, display: Display) -> None:
+    async def _draw(self) -> None:
+        display = _LiveDisplay(self._stream)
         try:
             while True:
                 self._take_samples()
                 display.show(self._rows)
                 await asyncio.sleep(REDRAW_SECONDS)
         finally:
-            self._take_samples()
-            display.show(self._rows)
             display.close()
 
     async def _tell(self) -> None:
