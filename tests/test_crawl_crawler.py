@@ -251,7 +251,7 @@ def test_tokens_bound_to_a_page_size_are_asked_with_that_size_again(make: Make) 
 
 
 def test_tokens_bound_to_a_page_size_that_keeps_failing_end_the_run(make: Make) -> None:
-    bench = make(FakeList(ids(1500), script={"u0999": [STRUGGLING, REFUSED, STRUGGLING]}))
+    bench = make(FakeList(ids(1500), script={"u0999": [STRUGGLING, REFUSED, *[STRUGGLING] * 3]}))
     with pytest.raises(GaveUp, match="keeps failing at 500 users a page"):
         bench.crawl(page_size=500)
 

@@ -27,6 +27,8 @@ from syncer.model import (
     TokenRefused,
 )
 
+STRUGGLES_MAX = 3
+"""Rounds of attempts for one token at the smallest page size."""
 RESTARTS_MAX = 2
 """Walks from the start of the list after all its tokens were refused."""
 
@@ -80,6 +82,7 @@ class Crawler:
         )
         self._is_size_bound = False
         self._restarts = 0
+        self._struggles: dict[int, int] = {}
         self.entries_refused = 0
 
     async def run(self) -> None:
@@ -216,6 +219,7 @@ class Crawler:
         self._counters.users += encoded.users
         self._counters.rejects += len(encoded.rejects)
         self._size = self._size.after_clean_page()
+        self._struggles.pop(flight.ask.stretch, None)
         if flight.ask.stretch > 0 and not self._is_probed:
             self._is_probed = True
         self._changed.set()
@@ -232,6 +236,9 @@ class Crawler:
         if flight.page_size > self._size.now:
             return flight.ask  # another walker stepped down meanwhile: try that step first
         if self._size.is_smallest or self._is_size_bound:
+            self._struggles[flight.ask.stretch] = self._struggles.get(flight.ask.stretch, 0) + 1
+            if self._struggles[flight.ask.stretch] < STRUGGLES_MAX:
+                return flight.ask
             raise GaveUp(
                 f"the API keeps failing at {self._size.now} users a page: {answer.error.message}",
                 hint="progress is kept, run again to resume",

@@ -48,12 +48,12 @@ CREATE TABLE IF NOT EXISTS rejects (page INTEGER, row INTEGER, reason TEXT, body
 
 
 class PageRepeated(CoverageNotProven):
-    """A stretch was served the same users on two pages: what the second one stood in for may be missing."""
+    """A stretch was served the same user on two pages: what the second one stood in for may be missing."""
 
-    def __init__(self, stretch: int, sequence: int) -> None:
+    def __init__(self, stretch: int) -> None:
         super().__init__(
-            f"page {sequence} of stretch {stretch} repeats an earlier page of that stretch",
-            hint="the list repeats pages; nothing was published, run again later",
+            f"stretch {stretch} of the list was served with the same users twice",
+            hint="the list repeats users, so others may be missing; nothing was published, run again later",
         )
         self.stretch = stretch
 
@@ -125,17 +125,20 @@ class Spool:
     def begin(self, facts: RunFacts, plan: Plan) -> None:
         """Forget everything and start a run."""
         with self._transaction():
-            for table in ("run", "stretches", "pages", "payloads", "rejects"):
-                self._db.execute(f"DELETE FROM {table}")
+            self._forget("run", "stretches", "pages", "payloads", "rejects")
             self._set("version", VERSION)
             self._set("facts", json.dumps({f.name: getattr(facts, f.name) for f in fields(facts)}))
             self._set_plan(plan)
 
+    def clear(self) -> None:
+        """Forget everything: the run that was kept here is finished."""
+        with self._transaction():
+            self._forget("run", "stretches", "pages", "payloads", "rejects")
+
     def restart(self, facts: RunFacts, plan: Plan) -> None:
         """Drop every page and walk again by another plan; counts of requests stay."""
         with self._transaction():
-            for table in ("stretches", "pages", "payloads", "rejects"):
-                self._db.execute(f"DELETE FROM {table}")
+            self._forget("stretches", "pages", "payloads", "rejects")
             self._set("facts", json.dumps({f.name: getattr(facts, f.name) for f in fields(facts)}))
             self._set("restarts", self.number("restarts") + 1)
             self._set_plan(plan)
@@ -253,6 +256,10 @@ class Spool:
         """The highest request number recorded; 0 for none."""
         return int(self._db.execute("SELECT coalesce(max(asked), 0) FROM pages").fetchone()[0])
 
+    def _forget(self, *tables: str) -> None:
+        for table in tables:
+            self._db.execute(f"DELETE FROM {table}")
+
     def _set_plan(self, plan: Plan) -> None:
         self._db.executemany(
             "INSERT INTO stretches (stretch, entry, planned_pages, after_id) VALUES (?, ?, ?, ?)",
@@ -313,7 +320,7 @@ def _storage(path: Path) -> Iterator[None]:
 
 def _explain(record: PageRecord, text: str) -> CoverageNotProven:
     if "digest" in text:
-        return PageRepeated(record.stretch, record.sequence)
+        return PageRepeated(record.stretch)
     return CoverageNotProven(
         f"the list goes round in a circle: page {record.sequence} of stretch {record.stretch} has a page token met before",
         hint="nothing was published; report it to the API's support",

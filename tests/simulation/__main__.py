@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import collections
 import concurrent.futures
+import logging
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -16,6 +18,8 @@ from tests.simulation.night import Outcome, simulate
 from tests.simulation.scenario import scenario
 
 CHUNK = 50
+SEED_SECONDS_MAX = 5
+"""Real time for one seed; a run that does not end is a finding."""
 
 
 def folder_for_seeds() -> str | None:
@@ -39,13 +43,22 @@ def run_seed(seed: int, *, twice: bool = False) -> Outcome:
 
 def run_chunk(seeds: list[int], twice: bool) -> tuple[list[Outcome], list[tuple[int, str]]]:
     """Many seeds in one process."""
+    logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGALRM, _too_long)
     done, failed = [], []
     for seed in seeds:
+        signal.alarm(SEED_SECONDS_MAX)
         try:
             done.append(run_seed(seed, twice=twice))
         except BaseException:
             failed.append((seed, traceback.format_exc(limit=-4)))
+        finally:
+            signal.alarm(0)
     return done, failed
+
+
+def _too_long(number: int, frame: object) -> None:
+    raise TimeoutError(f"the seed did not end within {SEED_SECONDS_MAX} s")
 
 
 def main() -> int:

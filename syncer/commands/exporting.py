@@ -1,0 +1,156 @@
+"""The export of every configured account, side by side: each with its own door, spool, lock and snapshot.
+
+One that fails does not hold back the others. What they share is the process: its bound on requests at once, its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from syncer.accounts import Account
+from syncer.api.account import open_client
+from syncer.api.client import Client
+from syncer.api.transport import Timeouts
+from syncer.blocking import BlockingThread
+from syncer.config import Settings
+from syncer.durations import show_duration
+from syncer.errors import GaveUp, SyncerError
+from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
+from syncer.model import Counters
+from syncer.snapshot.store import Store, open_store
+from syncer.state import AccountState
+from syncer.version import VERSION
+from syncer.watchdog import watch_progress
+
+log = logging.getLogger("syncer.export")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the command line says about one run and no configuration does."""
+
+    fresh: bool = False
+    sequential: bool = False
+    allow_shrink: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An account whose export failed."""
+
+    account_sid: str
+    exit_code: int
+    error: str
+
+
+async def export_accounts(
+    settings: Settings, choices: Choices, counters: Mapping[str, Counters]
+) -> tuple[list[ExportResult], list[Failure]]:
+    """Export all accounts at once and return what became of each, in the order of the configuration."""
+    store = open_store(settings.destination)
+    places = asyncio.Semaphore(settings.process_concurrency)
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(_one(settings, choices, account, counters[account.sid], store, places))
+            for account in settings.accounts
+        ]
+    outcomes = [task.result() for task in running]
+    results = [outcome for outcome in outcomes if isinstance(outcome, ExportResult)]
+    return results, [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+
+
+async def _one(
+    settings: Settings, choices: Choices, account: Account, counters: Counters, store: Store, places: asyncio.Semaphore
+) -> ExportResult | Failure:
+    try:
+        return await _within_deadline(settings, choices, account, counters, store, places)
+    except SyncerError as error:
+        return Failure(account.sid, error.exit_code, str(error))
+    except Exception as error:
+        log.exception("this is a bug in syncer: the export of account %s failed", account.sid)
+        return Failure(account.sid, 1, f"this is a bug in syncer: {type(error).__name__}; the log has the traceback")
+
+
+async def _within_deadline(
+    settings: Settings, choices: Choices, account: Account, counters: Counters, store: Store, places: asyncio.Semaphore
+) -> ExportResult:
+    try:
+        async with asyncio.timeout(settings.deadline) as deadline:
+            return await _export(settings, choices, account, counters, store, places, deadline.when())
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise GaveUp(
+            f"the deadline of {show_duration(settings.deadline)} has passed",
+            hint="progress is kept, run again to resume",
+        ) from None
+
+
+async def _export(
+    settings: Settings,
+    choices: Choices,
+    account: Account,
+    counters: Counters,
+    store: Store,
+    places: asyncio.Semaphore,
+    deadline_at: float | None,
+) -> ExportResult:
+    connection = open_client(
+        settings.base_url,
+        account.credentials,
+        rate=settings.rate,
+        concurrency=settings.concurrency,
+        user_agent=f"syncer/{VERSION}",
+        counters=counters,
+        deadline_at=deadline_at,
+        timeouts=Timeouts(settings.request_timeout, settings.connect_timeout, settings.read_timeout),
+        ca_file=settings.ca_file,
+        compression=settings.compressed_answers,
+        places=places,
+    )
+    with BlockingThread() as thread:
+        async with connection as client:
+            ports = ExportPorts(client.list_page, store, counters, _now, thread.run, thread.stoppable)
+            return await _watched(_request(settings, choices, account), ports, client)
+
+
+async def _watched(request: ExportRequest, ports: ExportPorts, client: Client) -> ExportResult:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(watch_progress(ports.counters, lambda: client.closed_until))
+            result = await export_account(request, ports)
+            watch.cancel()
+            return result
+    except BaseExceptionGroup as group:
+        raise _only(group) from None
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    return next((e for e in group.exceptions if isinstance(e, SyncerError)), group.exceptions[0])
+
+
+def _request(settings: Settings, choices: Choices, account: Account) -> ExportRequest:
+    return ExportRequest(
+        account_sid=account.sid,
+        base_url=settings.base_url,
+        destination=settings.destination,
+        state=AccountState(settings.state_dir / account.sid),
+        formats=settings.formats,  # type: ignore[arg-type]  # its parser admits no others
+        page_size=settings.page_size,
+        walkers=settings.concurrency,
+        sequential=choices.sequential,
+        fresh=choices.fresh,
+        allow_shrink=choices.allow_shrink,
+        max_vanished_share=settings.guards.max_vanished_share,
+        max_rejects=settings.guards.max_rejects,
+        resume_max_age=timedelta(seconds=settings.resume_max_age),
+        ndjson_compression=settings.ndjson_compression,  # type: ignore[arg-type]  # likewise
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,377 @@
+"""The run of one account: plan, crawl, prove, publish. Knows nothing of HTTP and nothing of what is inside a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from syncer.crawl.crawler import Crawler, ListUnstable, Ports, WalkLost
+from syncer.crawl.plan import Plan, plan_sequential, plan_stretches
+from syncer.crawl.recorder import Recorder, RunBlocking
+from syncer.crawl.spool import PageRepeated, RunFacts, Spool, rejects_lines
+from syncer.crawl.walk import Walk
+from syncer.errors import CoverageNotProven, GuardTripped, SyncerError
+from syncer.lock import hold_lock
+from syncer.model import Check, Counters, ListPage
+from syncer.proving import Proven, StagingTask, stage_and_prove
+from syncer.snapshot.catalog import Published, load_latest, load_snapshot
+from syncer.snapshot.columns import make_encoder, pack
+from syncer.snapshot.layout import Compression, Format, manifest_path
+from syncer.snapshot.manifest import CrawlFacts, FileFacts, Manifest, Previous, Tool
+from syncer.snapshot.pages import read_page_index
+from syncer.snapshot.publish import publication
+from syncer.snapshot.sinks import SinkOptions
+from syncer.snapshot.staging import Staging, reserve_snapshot_id
+from syncer.snapshot.store import Store
+from syncer.state import AccountState
+from syncer.version import VERSION
+
+RESTARTS_MAX = 2
+"""New walks from the start within one run: a list that defeats two of them defeats the third."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What one account's export is to do."""
+
+    account_sid: str
+    base_url: str
+    destination: str
+    state: AccountState
+    formats: tuple[Format, ...]
+    page_size: int
+    walkers: int
+    sequential: bool = False
+    fresh: bool = False
+    allow_shrink: bool = False
+    max_vanished_share: float = 0.2
+    max_rejects: int = 0
+    resume_max_age: timedelta = timedelta(days=1)
+    ndjson_compression: Compression = "zstd"
+
+    @property
+    def with_lines(self) -> bool:
+        """Whether the users' own JSON is needed."""
+        return "ndjson" in self.formats
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPorts:
+    """What an export needs of the world."""
+
+    list_page: ListPage
+    store: Store
+    counters: Counters
+    now: Callable[[], datetime]
+    """The wall clock, UTC; only names and dates depend on it."""
+    run_blocking: RunBlocking
+    stoppable: Callable[[Iterable[Any]], Iterable[Any]] = iter
+    """Passes items on until the run is cancelled: for long pieces of blocking work."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """A published snapshot, and how it came about."""
+
+    account_sid: str
+    snapshot_id: str
+    verdict: str
+    users: int
+    deleted_users: int
+    pages: int
+    requests: int
+    retries: int
+    throttled: int
+    seconds: float
+    manifest: str
+    """Path relative to the destination."""
+    destination: str
+    files: tuple[FileFacts, ...]
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+    resumed: bool
+    previous_users: int | None
+
+
+@dataclass(slots=True)
+class _Run:
+    request: ExportRequest
+    ports: ExportPorts
+    spool: Spool
+    facts: RunFacts
+    previous: Published | None
+    resumed: bool
+    started: float
+    notes: list[str] = field(default_factory=list)
+    entries_refused: int = 0
+
+
+async def export_account(request: ExportRequest, ports: ExportPorts) -> ExportResult:
+    """Crawl one account and publish its snapshot. Raises SyncerError; what was fetched stays in the spool for the next run."""
+    with hold_lock(request.state.lock, request.account_sid, ports.now()):
+        spool = Spool(request.state.spool, pack)
+        try:
+            run = _open_run(request, ports, spool)
+            proven = await _crawl_until_proven(run)
+            _check_guards(run, proven)
+            return await _publish(run, proven)
+        finally:
+            spool.close()
+
+
+async def _crawl_until_proven(run: _Run) -> Proven:
+    """Crawl, and crawl again what turned out not to be trustworthy, a bounded number of times."""
+    while True:
+        try:
+            await _crawl(run)
+            return await _prove(run)
+        except ListUnstable as error:
+            _walk_alone(run, error)
+        except WalkLost as error:
+            _restart(run, error.message, error)
+        except PageRepeated as error:
+            if not run.spool.mark_rewalked(error.stretch):
+                raise
+            run.notes.append(f"{error.message}: that stretch was walked again")
+
+
+async def _crawl(run: _Run) -> None:
+    request, ports = run.request, run.ports
+    recorder = Recorder(run.spool, ports.run_blocking, ports.counters)
+    crawler = Crawler(
+        Walk(run.spool.stretches()),
+        Ports(ports.list_page, make_encoder(with_lines=run.facts.with_lines), recorder, run.spool),
+        ports.counters,
+        walkers=request.walkers,
+        page_size=request.page_size,
+        asked=run.spool.last_asked(),
+    )
+    try:
+        await crawler.run()
+    finally:
+        run.entries_refused += crawler.entries_refused
+
+
+async def _prove(run: _Run) -> Proven:
+    """The pages must form a chain, and no user may stand where it cannot."""
+    run.ports.counters.phase = "writing"
+    found: list[Proven] = []
+    await run.ports.run_blocking(lambda: found.append(stage_and_prove(run.spool, _staging_task(run))))
+    return found[0]
+
+
+def _walk_alone(run: _Run, error: ListUnstable) -> None:
+    run.request.state.remember_unstable(error.message, run.ports.now())
+    if len(run.spool.stretches()) < 2:
+        raise error
+    _restart(run, error.message, error)
+
+
+def _restart(run: _Run, reason: str, error: CoverageNotProven) -> None:
+    if run.spool.number("restarts") >= RESTARTS_MAX:
+        raise error
+    run.facts = replace(run.facts, plan_reason=reason)
+    run.spool.restart(run.facts, plan_sequential(reason))
+    run.notes.append(f"walked again from the start by one walker: {reason}")
+
+
+def _staging_task(run: _Run) -> StagingTask:
+    request = run.request
+    return StagingTask(
+        Staging(run.ports.store, request.account_sid, run.facts.snapshot_id),
+        request.formats,
+        SinkOptions(ndjson_compression=request.ndjson_compression),
+        run.facts.with_lines,
+        request.state.folder,
+        run.ports.stoppable,
+    )
+
+
+def _check_guards(run: _Run, proven: Proven) -> None:
+    """Figures beyond their limits are not published: each says the figure, the limit and what accepts it."""
+    request = run.request
+    if proven.rejects.count > request.max_rejects:
+        kept = request.state.write_rejects(run.facts.snapshot_id, rejects_lines(run.spool.rejects()))
+        raise GuardTripped(
+            f"{proven.rejects.count} users break the contract, and guards.max_rejects allows {request.max_rejects}",
+            hint=f"they are kept whole in {kept}; nothing was published",
+        )
+    before = run.previous.manifest.users if run.previous else 0
+    now = proven.merged.users
+    if request.allow_shrink or not before:
+        return
+    if now == 0:
+        raise GuardTripped(
+            f"the list is empty now, and the last snapshot holds {before} users",
+            hint="nothing was published; --allow-shrink accepts it",
+        )
+    share = (before - now) / before
+    if share > request.max_vanished_share:
+        raise GuardTripped(
+            f"{share:.1%} of the {before} users of the last snapshot are gone, and guards.max_vanished_share"
+            f" allows {request.max_vanished_share:.1%}",
+            hint="nothing was published; --allow-shrink accepts it",
+        )
+
+
+async def _publish(run: _Run, proven: Proven) -> ExportResult:
+    run.ports.counters.phase = "publishing"
+    manifest = _manifest(run, proven)
+
+    def work() -> None:
+        for step in run.ports.stoppable(publication(run.ports.store, manifest)):
+            step.run()
+
+    await run.ports.run_blocking(work)
+    run.spool.remove()
+    run.ports.counters.phase = "done"
+    return _result(run, manifest)
+
+
+def _manifest(run: _Run, proven: Proven) -> Manifest:
+    request, counters, previous = run.request, run.ports.counters, run.previous
+    stretches = run.spool.stretches()
+    return Manifest(
+        snapshot_id=run.facts.snapshot_id,
+        account_sid=request.account_sid,
+        started_at=run.facts.started_at,
+        finished_at=run.ports.now().isoformat(timespec="seconds"),
+        users=proven.merged.users,
+        deleted_users=proven.merged.deleted_users,
+        files=proven.files,
+        page_index=proven.page_index,
+        rejects=proven.rejects,
+        crawl=CrawlFacts(
+            pages=proven.coverage.pages,
+            requests=counters.requests,
+            retries=counters.retries,
+            throttled=counters.throttled,
+            walkers=request.walkers if len(stretches) > 1 else 1,
+            entries_used=sum(s.sequence > 0 for s in stretches[1:]),
+            entries_refused=run.entries_refused,
+            overlap_users=proven.repeats.overlap_users,
+            order=proven.order,
+            resumed=run.resumed,
+            moved_users=proven.repeats.moved_users,
+        ),
+        checks=proven.checks(),
+        previous=Previous(previous.manifest.snapshot_id, previous.sha256) if previous else None,
+        tool=Tool("syncer", VERSION),
+        formats=request.formats,
+        ndjson_compression=request.ndjson_compression,
+    )
+
+
+def _result(run: _Run, manifest: Manifest) -> ExportResult:
+    return ExportResult(
+        account_sid=manifest.account_sid,
+        snapshot_id=manifest.snapshot_id,
+        verdict=manifest.verdict,
+        users=manifest.users,
+        deleted_users=manifest.deleted_users,
+        pages=manifest.crawl.pages,
+        requests=manifest.crawl.requests,
+        retries=manifest.crawl.retries,
+        throttled=manifest.crawl.throttled,
+        seconds=round(time.monotonic() - run.started, 3),
+        manifest=manifest_path(manifest.account_sid, manifest.snapshot_id),
+        destination=run.request.destination,
+        files=manifest.files,
+        checks=manifest.checks,
+        notes=tuple(run.notes),
+        resumed=run.resumed,
+        previous_users=run.previous.manifest.users if run.previous else None,
+    )
+
+
+def _open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> _Run:
+    """Go on with what the spool holds, or begin anew and say why."""
+    notes: list[str] = []
+    _finish_published(ports.store, spool)
+    previous = load_latest(ports.store, request.account_sid)
+    facts = spool.facts()
+    reason = "" if facts is None else _why_not_resume(request, ports, facts)
+    if facts is None or reason:
+        if reason:
+            notes.append(f"an unfinished run was dropped: {reason}")
+        facts = _begin(request, ports, spool, previous)
+        resumed = False
+    else:
+        resumed = spool.count_pages() > 0
+    _fill_counters(ports.counters, spool, previous)
+    if facts.plan_reason:
+        notes.append(f"walked by one walker: {facts.plan_reason}")
+    return _Run(request, ports, spool, facts, previous, resumed, time.monotonic(), notes)
+
+
+def _finish_published(store: Store, spool: Spool) -> None:
+    """A run that was killed after its commit is finished: only its pointer and its leftovers are seen to."""
+    facts = spool.facts()
+    if facts is None or not store.exists(manifest_path(facts.account_sid, facts.snapshot_id)):
+        return
+    for step in publication(store, load_snapshot(store, facts.account_sid, facts.snapshot_id).manifest):
+        step.run()
+    spool.clear()
+
+
+def _why_not_resume(request: ExportRequest, ports: ExportPorts, facts: RunFacts) -> str:
+    age = ports.now() - datetime.fromisoformat(facts.started_at)
+    if request.fresh:
+        return "--fresh was given"
+    if facts.account_sid != request.account_sid or facts.base_url != request.base_url:
+        return "it was of another account or another base URL"
+    if request.with_lines and not facts.with_lines:
+        return "it did not keep what NDJSON needs"
+    if age > request.resume_max_age:
+        return f"it began {_words(age)} ago, and the limit is {_words(request.resume_max_age)}"
+    return ""
+
+
+def _words(span: timedelta) -> str:
+    return str(timedelta(seconds=int(span.total_seconds())))
+
+
+def _begin(request: ExportRequest, ports: ExportPorts, spool: Spool, previous: Published | None) -> RunFacts:
+    started_at = ports.now()
+    plan = _plan(request, ports, previous)
+    facts = RunFacts(
+        account_sid=request.account_sid,
+        snapshot_id=reserve_snapshot_id(ports.store, request.account_sid, started_at),
+        started_at=started_at.isoformat(timespec="seconds"),
+        base_url=request.base_url,
+        with_lines=request.with_lines,
+        plan_reason=plan.reason,
+    )
+    spool.begin(facts, plan)
+    return facts
+
+
+def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None) -> Plan:
+    if request.sequential:
+        return plan_sequential("--sequential was given")
+    if previous is None:
+        return plan_sequential("this is the first snapshot; the next run starts at many places of the list at once")
+    if reason := request.state.unstable_reason(ports.now()):
+        return plan_sequential(f"an earlier run found that {reason}")
+    try:
+        return plan_stretches(
+            read_page_index(ports.store, previous.manifest.page_index.path),
+            pages_total=previous.manifest.page_index.rows,
+            walkers=request.walkers,
+            page_size=request.page_size,
+        )
+    except SyncerError as error:  # entries are worth speed only: a damaged index must not stop tonight's export
+        return plan_sequential(f"the last page index cannot be read ({error.message})")
+
+
+def _fill_counters(counters: Counters, spool: Spool, previous: Published | None) -> None:
+    counters.pages = spool.count_pages()
+    counters.users, counters.rejects = spool.count_users()
+    counters.requests = spool.number("requests")
+    counters.retries = spool.number("retries")
+    counters.throttled = spool.number("throttled")
+    counters.users_expected = previous.manifest.users if previous else None
+    counters.phase = "crawling"

@@ -1,0 +1,105 @@
+"""From a finished crawl to staged files that are known to be everything: blocking work, done in the run's thread.
+
+The proof reads page records; what users stand where comes from the merge, which writes the parts in the same pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syncer.crawl.crawler import ListUnstable
+from syncer.crawl.proof import Coverage, find_order, prove_coverage
+from syncer.crawl.repeats import Repeats, find_displaced, judge_repeats
+from syncer.crawl.spool import PageRepeated, SortedPage, Spool, rejects_lines
+from syncer.errors import CoverageNotProven
+from syncer.model import Check
+from syncer.snapshot.columns import unpack
+from syncer.snapshot.layout import Format
+from syncer.snapshot.manifest import FileFacts, Order, PageIndexFacts, RejectsFacts
+from syncer.snapshot.merge import Merge, MergeFacts
+from syncer.snapshot.sinks import SinkOptions, write_parts
+from syncer.snapshot.staging import Staging
+
+DISPLACED_MAX = 16
+"""Users looked for one by one in the pages around them; the first that is found decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagingTask:
+    """What is to be written, and where."""
+
+    staging: Staging
+    formats: tuple[Format, ...]
+    options: SinkOptions
+    with_lines: bool
+    work_dir: Path
+    stoppable: Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Everything a manifest needs to know of a run that is complete."""
+
+    coverage: Coverage
+    order: Order
+    merged: MergeFacts
+    repeats: Repeats
+    files: tuple[FileFacts, ...]
+    page_index: PageIndexFacts
+    rejects: RejectsFacts
+
+    def checks(self) -> tuple[Check, ...]:
+        """What was tested, in words, for the manifest."""
+        served = self.coverage.users_served
+        left_out = served - self.coverage.rejects - self.merged.users
+        moved = self.repeats.moved_users
+        return (
+            *self.coverage.checks,
+            Check(
+                "unique", True, f"{served} users served, {left_out} of them twice at stitches or moved, each kept once"
+            ),
+            Check("stable_places", True, f"{moved} users moved while the list was read" if moved else "no user moved"),
+        )
+
+
+def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
+    """Raises CoverageNotProven, or one of its kinds that the caller can answer by walking again."""
+    coverage = prove_coverage(spool.pages())
+    if coverage.verdict != "complete":
+        raise CoverageNotProven(
+            f"coverage is not proven: {coverage.reasons[0]}", hint="nothing was published; run again with --fresh"
+        )
+    order = find_order(spool.pages())
+    task.staging.begin()
+    merge = Merge(spool.sorted_pages(), lambda page: _load(spool, task, page), work_dir=task.work_dir)
+    files = write_parts(task.stoppable(merge.tables()), task.staging.sinks(task.formats, task.options), task.options)
+    repeats = _judge(spool, task, merge.facts, coverage)
+    index = task.staging.write_page_index(spool.pages())
+    rejects = task.staging.write_rejects(rejects_lines(spool.rejects()))
+    return Proven(coverage, order, merge.facts, repeats, files, index, rejects)
+
+
+def _judge(spool: Spool, task: StagingTask, merged: MergeFacts, coverage: Coverage) -> Repeats:
+    last_pages = spool.last_pages()
+    repeats = judge_repeats(merged.repeats, last_pages, coverage.path)
+    unstable = repeats.unstable
+    for user_id in find_displaced(spool.stretches(), last_pages)[:DISPLACED_MAX]:
+        if any(_holds(spool, task, page, user_id) for page in spool.pages_around(user_id)):
+            unstable = "a page token that followed one user last time follows another now, and both are in the list"
+    if unstable:
+        raise ListUnstable(f"the list's order is not stable: {unstable}", hint="run again with --sequential")
+    if repeats.suspect_stretches:
+        raise PageRepeated(repeats.suspect_stretches[0])
+    return repeats
+
+
+def _load(spool: Spool, task: StagingTask, page: SortedPage) -> Any:
+    return unpack(spool.payload(page.page), with_lines=task.with_lines)
+
+
+def _holds(spool: Spool, task: StagingTask, page: SortedPage, user_id: str) -> bool:
+    ids: list[str] = _load(spool, task, page).column("id").to_pylist()
+    return user_id in ids
