@@ -19,7 +19,7 @@ from syncer.snapshot.store import open_store
 from syncer.state import AccountState
 from tests.simulation.checker import CheckFailed, check_snapshot, published
 from tests.simulation.scenario import Scenario
-from tests.simulation.service import Service
+from tests.simulation.service import CHANGES_MAX, Service
 from tests.virtual_time import run_virtual
 
 SID = "AC" + "0" * 32
@@ -65,6 +65,7 @@ async def _nights(s: Scenario, folder: Path) -> Outcome:
 
 async def _night(s: Scenario, service: Service, folder: Path, night: int, kills: random.Random) -> str:
     first_request = service.requests + 1
+    service.changes_left = CHANGES_MAX
     left = s.kills
     words = ""
     for _ in range(TRIES_A_NIGHT):
@@ -111,7 +112,7 @@ async def _export(s: Scenario, service: Service, folder: Path, night: int, send:
     counters = Counters()
     rng = random.Random(f"client {s.seed} {service.requests}")
     walkers = s.walkers[night]
-    door = Door(1000.0, walkers, rng=rng)
+    door = Door(100.0, walkers, rng=rng)
     deadline_at = asyncio.get_running_loop().time() + 7200
     client = Client(
         send, door, counters=counters, rng=rng, deadline_at=deadline_at, wall_clock=lambda: _now().timestamp()

@@ -16,7 +16,8 @@ from syncer.model import WireFailed, WireRequest, WireResponse
 from tests.simulation.scenario import Scenario
 
 LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
-EPOCH = 1_700_000_000
+CHANGES_MAX = 120
+"""Changes during one night."""
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ class Service:
         self.early_requests = 0
         self.is_in_burst = False
         self.log: list[tuple[int, str, int]] = []
+        self.changes_left = CHANGES_MAX
         for _ in range(s.users):
             self._create()
 
@@ -142,7 +144,8 @@ class Service:
         return _error(429, 20429, headers)
 
     def _answer(self, request: WireRequest, now: float) -> WireResponse:
-        while self.random.random() < self.s.churn:
+        while self.random.random() < self.s.churn and self.changes_left:
+            self.changes_left -= 1  # a list that grows faster than it is read has no end
             self.change()
         fault = self._fault()
         if fault is not None:
