@@ -8,7 +8,7 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/options.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/shape.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage simulate lock clean
+.PHONY: help demo test check lint format coverage simulate readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ coverage: $(READY) ## run the tests and demand every branch of the pure modules
 
 simulate: $(READY) ## simulated crawls with faults, in virtual time
 	@$(BIN)/python -m tests.simulation
+
+readme: $(READY) ## put the commands' help into README.md
+	@$(BIN)/python tools/readme.py
 
 lock: ## renew requirements/dev.txt from pyproject.toml; needs uv
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

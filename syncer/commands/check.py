@@ -59,10 +59,14 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     """Settings first: without them there is nothing else to look at."""
     try:
         settings_of(args, with_accounts=False)
-        yield Finding("settings", f"read from {find_config(args.config, os.environ) or 'flags and environment'}")
-        settings = settings_of(args, with_accounts=True)
     except SyncerError as error:
         yield _bad("settings", error)
+        return
+    yield Finding("settings", f"read from {find_config(args.config, os.environ) or 'flags and environment'}")
+    try:
+        settings = settings_of(args, with_accounts=True)
+    except SyncerError as error:
+        yield _bad("secrets", error)
         return
     yield Finding("secrets", f"found for {len(settings.accounts)} account{'s' * (len(settings.accounts) != 1)}")
     yield _folder("state folder", settings.state_dir, settings.free_space_min)

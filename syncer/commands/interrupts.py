@@ -5,7 +5,6 @@ Knows nothing of what the work is; it is cancelled, and what it wrote before sta
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
@@ -65,6 +64,8 @@ def run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
 
     Handlers of ``signal`` and not of the loop: they run between any two steps of Python, also while the loop is busy.
     """
+    import asyncio  # here, because `syncer --help` has no use for it
+
     stop = _Stop()
     with asyncio.Runner() as runner:
         loop = runner.get_loop()

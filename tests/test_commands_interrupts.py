@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from syncer.commands.interrupts import Interrupted, interruptible, run_async
+
+
+def test_work_that_nothing_stops_gives_its_result() -> None:
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return 7
+
+    assert run_async(work) == 7
+
+
+def test_failures_come_through_as_they_are() -> None:
+    async def work() -> None:
+        raise ValueError("why")
+
+    with pytest.raises(ValueError, match="why"):
+        run_async(work)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_cancels_the_work_once_and_lets_it_clean_up(number: signal.Signals, code: int) -> None:
+    steps = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            steps.append("cancelled")
+            await asyncio.sleep(0.05)
+            steps.append("cleaned up")
+            raise
+
+    with pytest.raises(Interrupted) as caught:
+        run_async(work)
+    assert (caught.value.exit_code, steps) == (code, ["cancelled", "cleaned up"])
+
+
+def test_a_signal_that_comes_too_late_changes_nothing() -> None:
+    async def work() -> str:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            return "published"
+        return "not reached"
+
+    assert run_async(work) == "published"
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    run_async(work)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_work_without_a_loop_is_interrupted_where_it_stands() -> None:
+    def block() -> None:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+
+    with pytest.raises(Interrupted) as caught:
+        block()
+    assert caught.value.exit_code == 143
+
+
+STUBBORN = """
+import asyncio, sys
+from syncer.commands import interrupts
+interrupts.STOP_SECONDS = {stop_seconds}
+async def work():
+    print("ready", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            print("asked", flush=True)
+interrupts.run_async(work)
+"""
+
+
+def stubborn(stop_seconds: float) -> subprocess.Popen[str]:
+    """A process whose work does not stop when asked to."""
+    code = STUBBORN.format(stop_seconds=stop_seconds)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    with stubborn(30) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+
+
+def test_work_that_does_not_stop_in_time_is_ended() -> None:
+    with stubborn(0.2) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 143

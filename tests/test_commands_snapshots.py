@@ -1,0 +1,131 @@
+"""`snapshots`, `verify` and `check` on real snapshots of two small accounts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from syncer.commands.main import main
+from tests.processes import SID, emulator, export, syncer
+
+OTHER = "AC" + "e" * 32
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose ``exports`` holds two snapshots of one account and one of another."""
+    folder = tmp_path_factory.mktemp("published")
+    with emulator("--users", "120") as running:
+        export(running.url, folder)
+        export(running.url, folder)
+        export(running.url, folder, TWILIO_ACCOUNT_SID=OTHER)
+    return folder
+
+
+@pytest.fixture
+def destination(published: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(published / "exports", tmp_path / "exports"))
+
+
+def ids_of(destination: Path, sid: str) -> list[str]:
+    return sorted(p.parent.name for p in (destination / "snapshots" / f"account_sid={sid}").glob("*/manifest.json"))
+
+
+def test_all_snapshots_are_listed_oldest_first(destination: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["snapshots", "--destination", str(destination), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    first, second = ids_of(destination, SID)
+    (other,) = ids_of(destination, OTHER)
+    assert [(s["account_sid"], s["snapshot_id"], s["latest"]) for s in listed["snapshots"]] == [
+        (SID, first, False),
+        (SID, second, True),
+        (OTHER, other, True),
+    ]
+    assert {(s["users"], s["verdict"], tuple(s["formats"])) for s in listed["snapshots"]} == {
+        (120, "complete", ("parquet", "ndjson"))
+    }
+    assert all((destination / s["manifest"]).is_file() for s in listed["snapshots"])
+
+
+def test_the_table_has_a_row_for_each(destination: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["snapshots", "--destination", str(destination), "--account", OTHER]) == 0
+    out, errors = capsys.readouterr()
+    head, row = out.splitlines()
+    assert head.split() == ["SNAPSHOT", "ACCOUNT", "USERS", "DELETED", "SIZE", "VERDICT", "FORMATS"]
+    assert row.split()[:3] == [*ids_of(destination, OTHER), OTHER, "120"]
+    assert row.endswith("complete    parquet, ndjson  (latest)")
+    assert errors == ""
+
+
+def test_a_damaged_manifest_hides_no_other_snapshot(destination: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = ids_of(destination, SID)
+    manifest = destination / "snapshots" / f"account_sid={SID}" / first / "manifest.json"
+    manifest.write_text("{}")
+    assert main(["snapshots", "--destination", str(destination), "--json"]) == 8
+    out, errors = capsys.readouterr()
+    assert [s["snapshot_id"] for s in json.loads(out)["snapshots"]] == [second, *ids_of(destination, OTHER)]
+    assert f"{first}/manifest.json" in errors
+
+
+@pytest.mark.parametrize("sid", ["AC" + "0" * 32, "../..", ""])
+def test_an_account_that_is_not_there_is_refused_and_those_that_are_named(
+    sid: str, destination: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["snapshots", "--destination", str(destination), "--account", sid]) == 2
+    told = f"syncer: error: --account = {sid!r}: this destination does not hold it; it holds {SID}, {OTHER}\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("name", ["latest", "previous", "id"])
+def test_a_sound_snapshot_is_verified_by_any_of_its_names(
+    name: str, destination: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = ids_of(destination, SID)
+    name = first if name == "id" else name
+    assert main(["verify", name, "--destination", str(destination), "--account", SID, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["snapshot_id"] == (second if name == "latest" else first)
+    assert (report["version"], report["account_sid"], report["verdict"], report["ok"]) == (1, SID, "complete", True)
+    coverage = next(check for check in report["checks"] if check["name"] == "coverage")
+    assert coverage["ok"]
+
+
+def test_several_accounts_need_one_to_be_named(destination: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--destination", str(destination)]) == 2
+    told = f"syncer: error: the destination holds several accounts; give --account, one of {SID}, {OTHER}\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_damaged_part_and_a_missing_page_index_are_both_told(
+    destination: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (snapshot,) = ids_of(destination, OTHER)
+    part = next((destination / "parquet" / f"account_sid={OTHER}").rglob("*.parquet"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.chmod(0o600)
+    part.write_bytes(data)
+    (destination / "snapshots" / f"account_sid={OTHER}" / snapshot / "pages.parquet").unlink()
+    assert main(["verify", "--destination", str(destination), "--account", OTHER]) == 8
+    out, errors = capsys.readouterr()
+    assert f"FAILED  parquet/account_sid={OTHER}" in out
+    assert "FAILED  coverage: " in out
+    assert errors.startswith(f"syncer: error: snapshot {snapshot} of {OTHER} does not match its manifest: ")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["20200101T000000Z", "yesterday", "../x"])
+def test_a_snapshot_that_is_not_there_is_wrong_usage(
+    name: str, destination: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", name, "--destination", str(destination), "--account", SID]) == 2
+    assert "`syncer snapshots` lists those it has" in capsys.readouterr().err
+
+
+def test_a_list_may_be_read_by_a_reader_that_leaves(destination: Path) -> None:
+    done = syncer("snapshots", "--destination", str(destination), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
