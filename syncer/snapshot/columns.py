@@ -11,9 +11,9 @@ import re
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -105,8 +105,8 @@ def _encode_clean(users: _Users, body: bytes, with_lines: bool) -> tuple[list[st
     """Columns of users without fault; any doubt is an exception, and then ``_sort_out`` names the user."""
     ids = [user["id"] for user in users]
     _check_ids(ids, body)
-    deleted = [user.get("deletedAt") for user in users]
-    extra, exact = _extra(users, body)
+    deleted, all_say_deleted = _deleted(users)
+    extra, exact = _extra(users, body, all_say_deleted)
     columns = [
         pa.array(ids, pa.string()),
         _times([user["createdAt"] for user in users]),
@@ -131,18 +131,26 @@ def _check_ids(ids: list[str], body: bytes) -> None:
         raise ValueError("an id holds a control character")
 
 
+def _deleted(users: _Users) -> tuple[list[Any], bool]:
+    """Each user's ``deletedAt``, and whether all have the field."""
+    try:
+        return [user["deletedAt"] for user in users], True
+    except KeyError:
+        return [user.get("deletedAt") for user in users], False
+
+
 def _times(texts: list[Any]) -> Any:
     return pa.array(texts, pa.string()).cast(TIME)
 
 
-def _extra(users: _Users, body: bytes) -> tuple[Any, _Users]:
+def _extra(users: _Users, body: bytes, all_say_deleted: bool) -> tuple[Any, _Users]:
     """The unknown fields as JSON, and the users with exact numbers where that makes a difference."""
-    unknown = _unknown_fields(users)
+    unknown = _unknown_fields(users, all_say_deleted)
     if unknown is None:
         return pa.nulls(len(users), pa.string()), users
-    if any(map(holds_doubtful_number, unknown)) and (exact := _exact_like(users, body)) is not users:
-        return _extra(exact, body)
     texts = _json_texts(unknown)
+    if any(map(holds_doubtful_number, unknown)) and (exact := _exact_like(users, body)) is not users:
+        return _extra(exact, body, all_say_deleted)
     if all(unknown):
         return texts, users
     return pc.if_else(pa.array(map(bool, unknown), pa.bool_()), texts, pa.scalar(None, pa.string())), users
@@ -154,14 +162,14 @@ def _exact_like(users: _Users, body: bytes) -> _Users:
     return exact if len(exact) == len(users) else users
 
 
-def _unknown_fields(users: _Users) -> list[dict[str, Any]] | None:
+def _unknown_fields(users: _Users, all_say_deleted: bool) -> list[dict[str, Any]] | None:
     """Per user what the schema does not know, in served order; None when no user has any."""
     sizes = set(map(len, users))
-    if sizes <= {4} and all("deletedAt" in user for user in users):
+    if all_say_deleted and sizes <= {4}:
         return None
-    if sizes == {5} and len(names := users[0].keys() - _KNOWN) == 1:
-        name = names.pop()
-        if all(name in user and "deletedAt" in user for user in users):  # one field that all have: the usual case
+    if all_say_deleted and sizes == {5}:  # one field more, that all have: the usual case of an unknown field
+        (name,) = users[0].keys() - _KNOWN
+        with suppress(KeyError):
             return [{name: user[name]} for user in users]
     unknown = [{k: v for k, v in user.items() if k not in _KNOWN} for user in users]
     return unknown if any(unknown) else None
@@ -188,7 +196,7 @@ def _lines(users: _Users) -> Any:
 
 def _newline_separated(values: Sequence[Any]) -> bytes:
     """All values in one go, some ten times cheaper than one by one. Nested objects may be torn: the caller counts."""
-    return orjson.dumps(values)[1:-1].replace(b"},{", b"}\n{")
+    return dump_row(values)[1:-1].replace(b"},{", b"}\n{")
 
 
 def _one_text(blob: bytes) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +21,11 @@ class DiskSort:
     """Takes tables in any order, gives their rows back by id, then newest first, then asked last. A context manager."""
 
     def __init__(self, work_dir: Path, schema: Any) -> None:
-        """A scratch file of its own below ``work_dir``."""
+        """One scratch file below ``work_dir``, which is this run's alone: what is there was left by a kill."""
         files.make_folder(work_dir)
         self._schema = schema
-        self._path = work_dir / f"sort-{secrets.token_hex(8)}.sqlite"
+        self._path = work_dir / "sort.sqlite"
+        files.remove(self._path)
         with self._errors():
             self._db = sqlite3.connect(self._path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = OFF")

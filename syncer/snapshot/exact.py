@@ -11,8 +11,11 @@ from syncer.errors import ContractBroken
 
 
 def read_exact_users(body: bytes) -> list[Any]:
-    """The users of a list answer, each number as the text that was served."""
-    envelope = json.loads(body, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+    """The users of a list answer, each number as its own text. Raises ContractBroken for one nested too deeply."""
+    try:
+        envelope = json.loads(body, parse_float=orjson.Fragment, parse_int=orjson.Fragment)
+    except RecursionError:
+        raise _too_deep() from None
     users: list[Any] = envelope["users"]
     return users
 
@@ -27,11 +30,15 @@ def holds_doubtful_number(value: Any) -> bool:
 
 
 def dump_row(value: Any) -> bytes:
-    """One line of JSON without a line end."""
+    """One line of JSON without a line end. Raises ContractBroken for a value nested too deeply."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        raise ContractBroken(
-            "a user of the list is nested deeper than 250 levels",
-            hint="nothing was published; report it to the API's support",
-        ) from None
+        raise _too_deep() from None
+
+
+def _too_deep() -> ContractBroken:
+    return ContractBroken(
+        "a user of the list is nested deeper than 250 levels",
+        hint="nothing was published; report it to the API's support",
+    )

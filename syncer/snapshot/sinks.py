@@ -38,7 +38,8 @@ class SinkOptions:
     ndjson_compression: Compression = "zstd"
 
     def __post_init__(self) -> None:
-        if self.frame_rows < 1 or self.group_rows % self.frame_rows or self.part_rows % self.group_rows:
+        whole = min(self.frame_rows, self.group_rows, self.part_rows) > 0
+        if not whole or self.group_rows % self.frame_rows or self.part_rows % self.group_rows:
             raise ValueError("part_rows must be a multiple of group_rows, and that of frame_rows")
 
 

@@ -1,0 +1,124 @@
+"""The manifest: fixed keys, the same bytes for the same facts, and errors that name the key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from syncer.errors import SnapshotMismatch
+from syncer.model import Check
+from syncer.snapshot.manifest import FileFacts, Manifest, PageIndexFacts, Previous, RejectsFacts, Tool, build, parse
+from tests.snapshot_data import ACCOUNT, SNAPSHOT, STARTED, crawl_facts
+
+SHA = "0" * 64
+FULL = Manifest(
+    snapshot_id=SNAPSHOT,
+    account_sid=ACCOUNT,
+    started_at=STARTED,
+    finished_at="2026-11-23T02:01:00Z",
+    users=2,
+    deleted_users=1,
+    files=(
+        FileFacts("parquet/p", "parquet", 2, 10, SHA, "a", "b"),
+        FileFacts("ndjson/n", "ndjson", 0, 1, SHA, None, None),
+    ),
+    page_index=PageIndexFacts("snapshots/pages.parquet", 1, 5, SHA),
+    crawl=crawl_facts(1),
+    checks=(Check("chain", True, "well"), Check("end_of_list", True, "reached")),
+    previous=Previous("20261122T020000Z", SHA),
+    tool=Tool("syncer", "0.1.0"),
+    rejects=RejectsFacts(1, "snapshots/rejects.ndjson", 7, SHA),
+    formats=("parquet", "ndjson"),
+)
+
+
+def test_a_manifest_is_read_as_it_was_written() -> None:
+    bare = replace(FULL, previous=None, rejects=RejectsFacts(), ndjson_compression="none", parquet_profile="delta")
+    assert [parse(build(FULL)), parse(build(bare))] == [FULL, bare]
+
+
+def test_keys_and_their_order_are_fixed() -> None:
+    document = orjson.loads(build(FULL))
+    assert list(document) == [
+        *("version", "snapshot_id", "account_sid", "verdict", "started_at", "finished_at", "users", "deleted_users"),
+        *("formats", "files", "page_index", "rejects", "crawl", "checks", "previous"),
+        *("parquet_profile", "ndjson_compression", "tool"),
+    ]
+    assert document["files"][0] == {
+        "path": "parquet/p", "format": "parquet", "rows": 2, "bytes": 10, "sha256": SHA, "min_id": "a", "max_id": "b",
+    }  # fmt: skip
+    assert set(document["crawl"]) >= {
+        *("pages", "requests", "retries", "throttled", "walkers", "entries_used", "entries_refused"),
+        *("overlap_users", "order", "resumed"),
+    }
+    assert document["checks"]["chain"] == {"ok": True, "detail": "well"}
+    assert document["previous"] == {"snapshot_id": "20261122T020000Z", "sha256": SHA}
+
+
+def test_unknown_keys_of_a_later_version_are_let_be() -> None:
+    document = orjson.loads(build(FULL))
+    document["later"] = document["crawl"]["later"] = 1
+    assert parse(orjson.dumps(document)) == FULL
+
+
+def test_two_checks_of_one_name_cannot_be_written() -> None:
+    with pytest.raises(ValueError, match="same name"):
+        build(replace(FULL, checks=FULL.checks * 2))
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"NaN"])
+def test_what_is_not_json_is_named_so(data: bytes) -> None:
+    with pytest.raises(SnapshotMismatch) as caught:
+        parse(data)
+    assert caught.value.message == "the manifest is not JSON"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ((), [], "the document is not an object"),
+        (("version",), 2, "version 2 is not known to this version of syncer"),
+        (("version",), True, "version is not a whole number from 0"),
+        (("users",), -1, "users is not a whole number from 0"),
+        (("users",), "2", "users is not a whole number"),
+        (("users",), ..., "users is missing"),
+        (("verdict",), "good", "verdict is not one of complete, incomplete"),
+        (("started_at",), None, "started_at is not a string"),
+        (("formats",), ["csv"], "formats is not one of parquet, ndjson"),
+        (("formats",), [1], "formats is not a list of strings"),
+        (("formats",), "parquet", "formats is not a list"),
+        (("files",), {}, "files is not a list"),
+        (("files", 0), 5, "files[0] is not an object"),
+        (("files", 1, "sha256"), "0", "files[1].sha256 is not a sha256 in hex"),
+        (("files", 0, "path"), "../x", "files[0].path is not a path below the destination"),
+        (("files", 0, "path"), "/x", "files[0].path is not a path below the destination"),
+        (("files", 0, "path"), "a\nb", "files[0].path is not a path below the destination"),
+        (("files", 0, "min_id"), 5, "files[0].min_id is not a string"),
+        (("crawl", "order"), "up", "crawl.order is not one of ascending, descending, mixed, unknown"),
+        (("crawl", "resumed"), 0, "crawl.resumed is not true or false"),
+        (("checks", "chain"), True, "checks.chain is not an object"),
+        (("previous",), [], "previous is not an object"),
+        (("rejects", "bytes"), None, "rejects.bytes is not a whole number"),
+        (("tool", "name"), ..., "tool.name is missing"),
+    ],
+)
+def test_the_key_that_is_wrong_is_named(path: tuple[Any, ...], value: Any, message: str) -> None:
+    with pytest.raises(SnapshotMismatch) as caught:
+        parse(orjson.dumps(_changed(orjson.loads(build(FULL)), path, value)))
+    assert caught.value.message == f"the manifest is wrong: {message}"
+
+
+def _changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    at = document
+    for key in path[:-1]:
+        at = at[key]
+    if value is ...:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = value
+    return document
