@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -359,7 +360,7 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(
     arguments: list[str], code: int, words: str, tmp_path: Path
 ) -> None:
     done = subprocess.run(
-        ["python", "-m", "syncer", *arguments],
+        [sys.executable, "-m", "syncer", *arguments],
         capture_output=True,
         text=True,
         cwd=tmp_path,
