@@ -1,4 +1,4 @@
-"""A disk that fails, or a machine that dies, at the n-th call that changes something: stands in for ``os`` in one module."""
+"""A disk that fails, or a process that dies, at the n-th call that changes something: stands in for ``os``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import signal
 from typing import Any
 
 CHANGING = frozenset({"open", "write", "fsync", "close", "mkdir", "rename", "link", "unlink", "rmdir"})
-SHORT_WRITE = -1
-"""Not an error: the n-th write takes half of what it is given."""
 
 
 class FailingOs:
@@ -34,10 +32,6 @@ class FailingOs:
         return call
 
     def _fail(self, name: str, real: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
-        if self._code == SHORT_WRITE:
-            if name != "write":
-                return real(*args, **more)
-            return real(args[0], args[1][: max(1, len(args[1]) // 2)])
         if name == "close":
             real(*args, **more)  # a failed close has closed all the same
         raise OSError(self._code, os.strerror(self._code))
@@ -48,3 +42,14 @@ class DyingOs(FailingOs):
 
     def _fail(self, name: str, real: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class ShortOs(FailingOs):
+    """``os`` of a disk that takes half of whatever is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        self.calls += 1
+        return os.write(descriptor, data[: max(1, len(data) // 2)])

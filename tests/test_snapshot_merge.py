@@ -190,6 +190,14 @@ def test_a_disk_that_fails_while_sorting_is_a_storage_failure(tmp_path: Path) ->
         _exhausted(merge(spool([chunked(shuffled, 5)]), in_the_way / "below", pending_rows_max=5))
 
 
+def test_a_sort_file_that_cannot_be_opened_is_a_storage_failure(tmp_path: Path) -> None:
+    too_long_for_sqlite = tmp_path / ("a" * 200) / ("b" * 200) / ("c" * 200)
+    shuffled = make_users(50)
+    random.Random(1).shuffle(shuffled)
+    with pytest.raises(StorageFailed, match="unable to open database file"):
+        _exhausted(merge(spool([chunked(shuffled, 5)]), too_long_for_sqlite, pending_rows_max=5))
+
+
 def test_a_sort_file_left_by_a_kill_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "sort.sqlite").write_bytes(b"half a database")
     shuffled = make_users(50)

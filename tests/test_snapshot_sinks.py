@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -156,7 +157,7 @@ def test_parts_are_described_as_they_are(tmp_path: Path, form: Format) -> None:
     ]
     for f in facts:
         data = (tmp_path / form / f.path.rpartition("/")[2]).read_bytes()
-        assert (f.bytes, f.sha256) == (len(data), files.hashlib.sha256(data).hexdigest())
+        assert (f.bytes, f.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     assert (tmp_path / form / "_SUCCESS").read_bytes() == b""
 
 
