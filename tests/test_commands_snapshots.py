@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from syncer.commands.main import main
+from syncer.snapshot.pages import read_page_index, write_page_index
+from syncer.snapshot.store import LocalStore
 from tests.processes import SID, emulator, export, syncer
 
 OTHER = "AC" + "e" * 32
@@ -21,7 +23,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with emulator("--users", "120") as running:
         export(running.url, folder)
         export(running.url, folder)
-        export(running.url, folder, TWILIO_ACCOUNT_SID=OTHER)
+        export(running.url, folder, "--page-size", "50", TWILIO_ACCOUNT_SID=OTHER)
     return folder
 
 
@@ -116,6 +118,26 @@ def test_a_damaged_part_and_a_missing_page_index_are_both_told(
     assert "FAILED  coverage: " in out
     assert errors.startswith(f"syncer: error: snapshot {snapshot} of {OTHER} does not match its manifest: ")
     assert errors.count("\n") == 1
+
+
+def test_a_page_that_is_missing_from_the_proof_is_noticed_even_if_the_manifest_agrees(
+    destination: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (snapshot,) = ids_of(destination, OTHER)
+    path = destination / "snapshots" / f"account_sid={OTHER}" / snapshot / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    index = manifest["page_index"]["path"]
+    first, _, last = read_page_index(LocalStore(destination), index)
+    (destination / index).unlink()
+    forged = write_page_index([first, last], destination / index, index)
+    manifest["page_index"] |= {"rows": forged.rows, "bytes": forged.bytes, "sha256": forged.sha256}
+    path.chmod(0o600)
+    path.write_text(json.dumps(manifest))
+    assert main(["verify", "--destination", str(destination), "--account", OTHER, "--json"]) == 8
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert checks["page_index"]["ok"]
+    assert not checks["coverage"]["ok"]
+    assert checks["coverage"]["detail"].startswith("the pages prove incomplete, not complete: ")
 
 
 @pytest.mark.parametrize("name", ["20200101T000000Z", "yesterday", "../x"])
