@@ -33,6 +33,9 @@ RESTARTS_MAX = 2
 """New walks from the start within one run: a list that defeats two of them defeats the third."""
 
 
+_REFUSED_BY_GUARD, _REFUSED = 1, 2
+
+
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
     """What one account's export is to do."""
@@ -115,11 +118,23 @@ async def export_account(request: ExportRequest, ports: ExportPorts) -> ExportRe
         spool = Spool(request.state.spool, pack)
         try:
             run = _open_run(request, ports, spool)
-            proven = await _crawl_until_proven(run)
-            _check_guards(run, proven)
-            return await _publish(run, proven)
+            return await _finish(run)
         finally:
             spool.close()
+
+
+async def _finish(run: _Run) -> ExportResult:
+    """A run whose data was refused is not resumed: what it holds would only be refused again."""
+    try:
+        proven = await _crawl_until_proven(run)
+        _check_guards(run, proven)
+    except GuardTripped:
+        run.spool.set_numbers(refused=_REFUSED_BY_GUARD)
+        raise
+    except CoverageNotProven:
+        run.spool.set_numbers(refused=_REFUSED)
+        raise
+    return await _publish(run, proven)
 
 
 async def _crawl_until_proven(run: _Run) -> Proven:
@@ -293,7 +308,7 @@ def _open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> _Run:
     _finish_published(ports.store, spool)
     previous = load_latest(ports.store, request.account_sid)
     facts = spool.facts()
-    reason = "" if facts is None else _why_not_resume(request, ports, facts)
+    reason = "" if facts is None else _why_not_resume(request, ports, facts, spool.number("refused"))
     if facts is None or reason:
         if reason:
             notes.append(f"an unfinished run was dropped: {reason}")
@@ -317,10 +332,12 @@ def _finish_published(store: Store, spool: Spool) -> None:
     spool.clear()
 
 
-def _why_not_resume(request: ExportRequest, ports: ExportPorts, facts: RunFacts) -> str:
+def _why_not_resume(request: ExportRequest, ports: ExportPorts, facts: RunFacts, refused: int) -> str:
     age = ports.now() - datetime.fromisoformat(facts.started_at)
     if request.fresh:
         return "--fresh was given"
+    if refused and not (refused == _REFUSED_BY_GUARD and request.allow_shrink):
+        return "its data was refused"
     if facts.account_sid != request.account_sid or facts.base_url != request.base_url:
         return "it was of another account or another base URL"
     if request.with_lines and not facts.with_lines:

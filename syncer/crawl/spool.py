@@ -271,8 +271,8 @@ class Spool:
         values = [getattr(record, name) for name in _RECORD_FIELDS]
         try:
             page = self._db.execute(_INSERT_PAGE, (*values, _token_hash(record.token))).lastrowid
-        except sqlite3.IntegrityError as error:
-            raise _explain(record, str(error)) from None
+        except sqlite3.IntegrityError:
+            raise self._refusal(record) from None
         self._db.execute("INSERT INTO payloads VALUES (?, ?)", (page, payload))
         for reject in entry.encoded.rejects:
             self._db.execute("INSERT INTO rejects VALUES (?, ?, ?, ?)", (page, reject.row, reject.reason, reject.body))
@@ -280,6 +280,16 @@ class Spool:
             self._db.execute(
                 "UPDATE stretches SET first_ids = ? WHERE stretch = ?", (json.dumps(entry.first_ids), record.stretch)
             )
+
+    def _refusal(self, record: PageRecord) -> CoverageNotProven:
+        """A circle of tokens repeats pages too, but to walk it again would only go round once more."""
+        known = "SELECT 1 FROM pages WHERE stretch = ? AND token_hash = ?"
+        if self._db.execute(known, (record.stretch, _token_hash(record.token))).fetchone() is None:
+            return PageRepeated(record.stretch)
+        return CoverageNotProven(
+            f"the list goes round in a circle: page {record.sequence} of stretch {record.stretch} has a page token met before",
+            hint="nothing was published; report it to the API's support",
+        )
 
     def _delete_from(self, stretch: int, sequence: int) -> None:
         chosen = "SELECT page FROM pages WHERE stretch = ? AND sequence >= ?"
@@ -316,15 +326,6 @@ def _storage(path: Path) -> Iterator[None]:
         raise StorageFailed(
             f"the spool {path} cannot be written: {reason}", hint="make room or repair it, then run again: it resumes"
         ) from None
-
-
-def _explain(record: PageRecord, text: str) -> CoverageNotProven:
-    if "digest" in text:
-        return PageRepeated(record.stretch)
-    return CoverageNotProven(
-        f"the list goes round in a circle: page {record.sequence} of stretch {record.stretch} has a page token met before",
-        hint="nothing was published; report it to the API's support",
-    )
 
 
 def _token_hash(token: Token | None) -> int | None:
