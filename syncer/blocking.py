@@ -1,4 +1,5 @@
-"""The one place of blocking work: a thread for a run's spool and files, so that the event loop never waits for a disk."""
+"""The one place of blocking work: a thread for a run's spool and files, so that the event loop never waits for a
+disk."""
 
 from __future__ import annotations
 

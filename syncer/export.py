@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from syncer.crawl.crawler import Crawler, ListUnstable, Ports, WalkLost
+from syncer.crawl.crawler import Crawler, ListUnstable, Ports, WalkLost, first_error
 from syncer.crawl.plan import Plan, plan_sequential, plan_stretches
 from syncer.crawl.recorder import Recorder, RunBlocking
 from syncer.crawl.spool import PageRepeated, RunFacts, Spool, rejects_lines
@@ -16,6 +16,7 @@ from syncer.crawl.walk import Walk
 from syncer.errors import CoverageNotProven, GuardTripped, SyncerError
 from syncer.lock import hold_lock
 from syncer.model import Check, Counters, ListPage
+from syncer.probing import Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.snapshot.catalog import Published, load_latest, load_snapshot
 from syncer.snapshot.columns import make_encoder, pack
@@ -108,12 +109,14 @@ class _Run:
     previous: Published | None
     resumed: bool
     started: float
+    """Loop time."""
     notes: list[str] = field(default_factory=list)
     entries_refused: int = 0
 
 
 async def export_account(request: ExportRequest, ports: ExportPorts) -> ExportResult:
-    """Crawl one account and publish its snapshot. Raises SyncerError; what was fetched stays in the spool for the next run."""
+    """Crawl one account and publish its snapshot. Raises SyncerError; what was fetched stays in the spool for the next
+    run."""
     with hold_lock(request.state.lock, request.account_sid, ports.now()):
         spool = Spool(request.state.spool, pack)
         try:
@@ -173,9 +176,29 @@ async def _crawl(run: _Run) -> None:
 async def _prove(run: _Run) -> Proven:
     """The pages must form a chain, and no user may stand where it cannot."""
     run.ports.counters.phase = "writing"
+    request, ports = run.request, run.ports
+    probe = Probe(run.spool, with_lines=run.facts.with_lines)
+    encode = make_encoder(with_lines=run.facts.with_lines)
     found: list[Proven] = []
-    await run.ports.run_blocking(lambda: found.append(stage_and_prove(run.spool, _staging_task(run))))
+
+    def judge() -> None:
+        found[0] = replace(found[0], places=probe.judge(_run_seconds(run)))
+
+    await ports.run_blocking(probe.choose)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(probe.ask(ports.list_page, encode, request.walkers))
+            await ports.run_blocking(lambda: found.append(stage_and_prove(run.spool, _staging_task(run))))
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
+    await ports.run_blocking(judge)
     return found[0]
+
+
+def _run_seconds(run: _Run) -> float:
+    """How long ago the run's first request was; whichever clock says more, as the wall clock may have been set back."""
+    by_wall = (run.ports.now() - datetime.fromisoformat(run.facts.started_at)).total_seconds()
+    return max(by_wall, asyncio.get_running_loop().time() - run.started)
 
 
 def _walk_alone(run: _Run, error: ListUnstable) -> None:
@@ -291,7 +314,7 @@ def _result(run: _Run, manifest: Manifest) -> ExportResult:
         requests=manifest.crawl.requests,
         retries=manifest.crawl.retries,
         throttled=manifest.crawl.throttled,
-        seconds=round(time.monotonic() - run.started, 3),
+        seconds=round(asyncio.get_running_loop().time() - run.started, 3),
         manifest=manifest_path(manifest.account_sid, manifest.snapshot_id),
         destination=run.request.destination,
         files=manifest.files,
@@ -319,7 +342,7 @@ def _open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> _Run:
     _fill_counters(ports.counters, spool, previous)
     if facts.plan_reason:
         notes.append(f"walked by one walker: {facts.plan_reason}")
-    return _Run(request, ports, spool, facts, previous, resumed, time.monotonic(), notes)
+    return _Run(request, ports, spool, facts, previous, resumed, asyncio.get_running_loop().time(), notes)
 
 
 def _finish_published(store: Store, spool: Spool) -> None:

@@ -63,7 +63,8 @@ class ListPage(Protocol):
         """Ask for one page, retrying what is worth it.
 
         ``on_next`` is called at most once for each attempt with a whole body, before that body is parsed, with the
-        token read at its tail; a guess that the returned page confirms or not. Raises SyncerError when nothing is left to try.
+        token read at its tail; a guess that the returned page confirms or not. Raises SyncerError when nothing is left
+        to try.
         """
         ...
 
@@ -98,7 +99,8 @@ Encode = Callable[[Page], EncodedPage]
 Pack = Callable[[object], bytes]
 
 Ending = Literal["end", "entry", "met"]
-"""Why a stretch stopped: end of the list; its ``next`` is a later stretch's token; a user that a later stretch has fetched."""
+"""Why a stretch stopped: end of the list; its ``next`` is a later stretch's token; a user that a later stretch has
+fetched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Ends a run that no longer moves, and says what it was waiting for. Every single wait has a bound of its own; this is for bugs
+"""Ends a run that no longer moves, and says what it was waiting for. Every single wait has a bound of its own; this is
+for bugs
 and for networks that neither answer nor fail.
 """
 

@@ -28,7 +28,8 @@ def entry(
     low, high = (min(ids), max(ids)) if ids else (None, None)
     record = PageRecord(
         stretch, sequence, stretch * 100 + sequence + 1, Token(token) if token else None,
-        Token(following) if following else None, None if following else "null", 10, len(ids) + len(rejects), len(rejects),
+        Token(following) if following else None, None if following else "null", 10, len(ids) + len(rejects),
+        len(rejects),
         ids[0] if ids else None, ids[-1] if ids else None, low, high, ids.encode(), **more,  # type: ignore[arg-type]
     )  # fmt: skip
     encoded = EncodedPage(list(ids), len(ids) + len(rejects), ids.encode(), ids, rejects)
@@ -110,10 +111,10 @@ def test_a_rewound_stretch_asks_again_from_there(spool: Spool) -> None:
     reject = Reject(2, "no id", b"{}")
     spool.record([entry(0, 0, None, "1", "ab", first="ab"), entry(0, 1, "1", "2", "cd", rejects=(reject,))], {})
     spool.rewind(0, 1)
-    assert [(s.sequence, s.next, s.first_ids) for s in spool.stretches()][0] == (1, "1", ["a", "b"])
+    assert next((s.sequence, s.next, s.first_ids) for s in spool.stretches()) == (1, "1", ["a", "b"])
     assert list(spool.rejects()) == []
     spool.rewind(0, 0)
-    assert [(s.sequence, s.next, s.first_ids) for s in spool.stretches()][0] == (0, None, [])
+    assert next((s.sequence, s.next, s.first_ids) for s in spool.stretches()) == (0, None, [])
 
 
 def test_a_dropped_stretch_stays_dropped(spool: Spool) -> None:

@@ -51,7 +51,8 @@ def ndjson_objects(folder: Path) -> list[Any]:
 
 def seen_by_duckdb(folder: Path) -> list[tuple[Any, ...]]:
     glob = str(folder / "exports" / "parquet" / "**" / "*.parquet")
-    query = "SELECT id, epoch_us(created_at), epoch_us(updated_at), epoch_us(deleted_at) FROM read_parquet(?, hive_partitioning=true) ORDER BY id"
+    times = "epoch_us(created_at), epoch_us(updated_at), epoch_us(deleted_at)"
+    query = f"SELECT id, {times} FROM read_parquet(?, hive_partitioning=true) ORDER BY id"
     return duckdb.connect().execute(query, [glob]).fetchall()
 
 
@@ -137,11 +138,13 @@ def test_the_printed_json_and_the_manifest_have_the_fixed_keys(thousand: Emulato
     )
     manifest = json.loads((tmp_path / "exports" / snapshot["manifest"]).read_bytes())
     assert {
-        "version", "snapshot_id", "account_sid", "verdict", "started_at", "finished_at", "users", "deleted_users", "files",
+        "version", "snapshot_id", "account_sid", "verdict", "started_at", "finished_at", "users", "deleted_users",
+        "files",
         "crawl", "checks", "previous", "tool",
     } <= set(manifest)  # fmt: skip
     assert {
-        "pages", "requests", "retries", "throttled", "walkers", "entries_used", "entries_refused", "overlap_users", "order",
+        "pages", "requests", "retries", "throttled", "walkers", "entries_used", "entries_refused", "overlap_users",
+        "order",
         "resumed",
     } <= set(manifest["crawl"])  # fmt: skip
     latest = json.loads((tmp_path / "exports" / "snapshots" / f"account_sid={SID}" / "latest.json").read_bytes())

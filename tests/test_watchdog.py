@@ -12,7 +12,9 @@ from syncer.watchdog import watch_progress
 from tests.virtual_time import run_virtual
 
 
-def ended_after(counters: Counters, *, closed_until: float = 0.0, moves_until: float = 0.0, seconds: float = 5000.0) -> float:
+def ended_after(
+    counters: Counters, *, closed_until: float = 0.0, moves_until: float = 0.0, seconds: float = 5000.0
+) -> float:
     async def main() -> float:
         loop = asyncio.get_running_loop()
 

@@ -1,6 +1,7 @@
 """The export of every configured account, side by side: each with its own door, spool, lock and snapshot.
 
-One that fails does not hold back the others. What they share is the process: its bound on requests at once, its deadline.
+One that fails does not hold back the others. What they share is the process: its bound on requests at once, its
+deadline.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _request(settings: Settings, choices: Choices, account: Account) -> ExportRe
         base_url=settings.base_url,
         destination=settings.destination,
         state=AccountState(settings.state_dir / account.sid),
-        formats=settings.formats,  # type: ignore[arg-type]  # its parser admits no others
+        formats=settings.formats,
         page_size=settings.page_size,
         walkers=settings.concurrency,
         sequential=choices.sequential,
@@ -148,7 +149,7 @@ def _request(settings: Settings, choices: Choices, account: Account) -> ExportRe
         max_vanished_share=settings.guards.max_vanished_share,
         max_rejects=settings.guards.max_rejects,
         resume_max_age=timedelta(seconds=settings.resume_max_age),
-        ndjson_compression=settings.ndjson_compression,  # type: ignore[arg-type]  # likewise
+        ndjson_compression=settings.ndjson_compression,
     )
 
 

@@ -86,7 +86,8 @@ class Crawler:
         self.entries_refused = 0
 
     async def run(self) -> None:
-        """Walk to the end. Raises SyncerError; then the spool holds what was recorded, and a later run goes on there."""
+        """Walk to the end. Raises SyncerError; then the spool holds what was recorded, and a later run goes on
+        there."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._ports.recorder.write_all())
@@ -94,7 +95,7 @@ class Crawler:
                 await asyncio.wait(walkers, return_when=asyncio.FIRST_EXCEPTION)
                 writer.cancel()
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_error(group) from None
 
     async def _walker(self, tasks: asyncio.TaskGroup) -> None:
         while not self._walk.is_finished:
@@ -177,7 +178,8 @@ class Crawler:
         return flight
 
     def _run_ahead(self, flight: Flight, tasks: asyncio.TaskGroup) -> None:
-        """Let the next request leave, once the page before this one is durable: a kill costs two pages a walker at most."""
+        """Let the next request leave, once the page before this one is durable: a kill costs two pages a walker at
+        most."""
         if not flight.is_current or flight.guess is None or flight.ahead is not None:
             return
         ask = self._walk.may_run_ahead(flight.ask, flight.guess)
@@ -279,7 +281,8 @@ class Crawler:
             back = back * 2 + 1
 
     async def _still_accepted(self, stretch: int, sequence: int) -> Ask | None:
-        """Whether a page can be asked for again, and the answer shares a user with what it was: the join is proven by ids."""
+        """Whether a page can be asked for again, and the answer shares a user with what it was: the join is proven by
+        ids."""
         old = await self._recorded(stretch, sequence)
         ask = Ask(stretch, sequence, old.token)
         if old.token is None:
@@ -325,7 +328,7 @@ def _refusal(step: Broken | Unstable) -> CoverageNotProven:
     )
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that a person should see: of several at once, one of ours before a bug."""
     leaves: list[BaseException] = []
     stack: list[BaseException] = [group]

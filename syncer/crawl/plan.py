@@ -1,6 +1,7 @@
 """Which stretches a run walks. Pure: no I/O, no clock.
 
-The entries come from the page index of the account's last complete snapshot: a token names a position in the list, and most
+The entries come from the page index of the account's last complete snapshot: a token names a position in the list, and
+most
 likely still does a night later. Whatever an entry turns out to be worth, the walk and the proof stand without it.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from syncer.model import PageRecord, Token
 
@@ -46,7 +48,8 @@ def plan_sequential(reason: str) -> Plan:
 def plan_stretches(previous: Iterable[PageRecord], *, pages_total: int, walkers: int, page_size: int) -> Plan:
     """Choose entries from the last page index, evenly by pages.
 
-    ``previous`` comes in list order (stretch, sequence) and may be a stream of a million records: only the chosen entries are
+    ``previous`` comes in list order (stretch, sequence) and may be a stream of a million records: only the chosen
+    entries are
     kept. The number of stretches is a multiple of ``walkers``, so that the last round of them is full.
     """
     if walkers < 2:
@@ -72,7 +75,7 @@ def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_s
             seen.add(record.token)
             chosen.append((record.token, position, last_id))
         last_id = None if record.rejects else record.last_id
-    pages = [following[1] - here[1] for here, following in zip(chosen, chosen[1:], strict=False)]
+    pages = [following[1] - here[1] for here, following in pairwise(chosen)]
     stretches = [
         PlannedStretch(entry, length, after) for (entry, _, after), length in zip(chosen, [*pages, None], strict=True)
     ]

@@ -1,7 +1,9 @@
 """The proof of coverage: do these pages form an unbroken chain from the start of the list to its end? Pure.
 
-It reads page records only, so that the crawl and ``verify`` ask the same question of the same facts, the latter offline and
-years later. A stretch that another one covers (its chain leads nowhere) is harmless: what it holds is in the snapshot too.
+It reads page records only, so that the crawl and ``verify`` ask the same question of the same facts, the latter
+offline and
+years later. A stretch that another one covers (its chain leads nowhere) is harmless: what it holds is in the snapshot
+too.
 """
 
 from __future__ import annotations
@@ -169,7 +171,8 @@ def _check(name: str, problems: list[str], well: str) -> Check:
 
 
 def find_order(records: Iterable[PageRecord]) -> Literal["ascending", "descending", "mixed", "unknown"]:
-    """The order of ids in the list, as the pages of each stretch show it; "unknown" with fewer than two users to compare."""
+    """The order of ids in the list, as the pages of each stretch show it; "unknown" with fewer than two users to
+    compare."""
     seen: set[str] = set()
     before: PageRecord | None = None
     for record in records:
@@ -178,7 +181,8 @@ def find_order(records: Iterable[PageRecord]) -> Literal["ascending", "descendin
         if record.first_id != record.last_id:
             seen.add(_direction(record.first_id == record.min_id, record.first_id == record.max_id))
         if before is not None and before.stretch == record.stretch:
-            assert before.min_id is not None and before.max_id is not None  # pages without users are left out
+            assert before.min_id is not None  # pages without users are left out
+            assert before.max_id is not None
             seen.add(_direction(before.max_id < record.min_id, before.min_id > record.max_id))
         before = record
     if len(seen) > 1:

@@ -2,7 +2,8 @@
 
 * Around a stitch two stretches overlap: expected.
 * A row that differs was updated between the two requests and took a new place: it moved. The newest is kept.
-* An identical row twice within one stretch: the server repeated something, and what the repeat stood in for may be missing.
+* An identical row twice within one stretch: the server repeated something, and what the repeat stood in for may be
+  missing.
   That stretch is walked again once.
 * An identical row in two stretches where no border is: places are not kept, and stitches prove nothing on such a list.
 """
@@ -65,7 +66,8 @@ def _is_border(pair: RepeatedUsers, last_pages: Mapping[int, PageRecord], path: 
 def find_displaced(stretches: Iterable[Stretch], last_pages: Mapping[int, PageRecord]) -> tuple[str, ...]:
     """Users after whom an entry stood last time, while tonight the same token follows another user.
 
-    That is no fault in itself: the user may be gone. But one that is still in the list stands in another place, so the token
+    That is no fault in itself: the user may be gone. But one that is still in the list stands in another place, so the
+    token
     does not name a place, and neither does any other.
     """
     after = {stretch.index: stretch.after for stretch in stretches}

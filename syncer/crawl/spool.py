@@ -1,6 +1,7 @@
 """The spool: the durable record of an unfinished run, one SQLite file for each account.
 
-A page, its position and what was decided about it are one transaction: after a kill at any instant the file says exactly which
+A page, its position and what was decided about it are one transaction: after a kill at any instant the file says
+exactly which
 token to ask for next. All calls block; the crawler makes them in one thread. Payloads are opaque bytes here.
 """
 
@@ -43,7 +44,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS pages_token ON pages (stretch, token_hash);
 CREATE UNIQUE INDEX IF NOT EXISTS pages_digest ON pages (stretch, digest) WHERE min_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pages_min_id ON pages (min_id, page) WHERE min_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS payloads (page INTEGER PRIMARY KEY, payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS rejects (page INTEGER, row INTEGER, reason TEXT, body BLOB, PRIMARY KEY (page, row)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rejects (page INTEGER, row INTEGER, reason TEXT, body BLOB, PRIMARY KEY (page, row)) WITHOUT
+ROWID;
 """
 
 
@@ -157,7 +159,8 @@ class Spool:
     def record(self, entries: Sequence[Entry], numbers: dict[str, int]) -> None:
         """Write pages with their decisions, and the run's counters, in one transaction.
 
-        Raises CoverageNotProven for a token that was met before in its stretch, PageRepeated for a page whose users were.
+        Raises CoverageNotProven for a token that was met before in its stretch, PageRepeated for a page whose users
+        were.
         """
         packed = [self._pack(entry.encoded.batch) for entry in entries]
         with self._transaction():
@@ -169,7 +172,8 @@ class Spool:
     def stretches(self) -> list[Stretch]:
         """Every stretch as it stands, ready to go on."""
         rows = self._db.execute(
-            "SELECT s.stretch, entry, planned_pages, dropped, first_ids, p.sequence, p.next, p.ending, p.stitch, after_id"
+            "SELECT s.stretch, entry, planned_pages, dropped, first_ids, p.sequence, p.next, p.ending, p.stitch,"
+            " after_id"
             " FROM stretches s LEFT JOIN pages p ON p.stretch = s.stretch AND p.sequence ="
             " (SELECT max(sequence) FROM pages WHERE stretch = s.stretch) ORDER BY s.stretch"
         )
@@ -213,7 +217,8 @@ class Spool:
     def sorted_pages(self) -> Iterator[SortedPage]:
         """Pages that hold users, by min id in byte order."""
         rows = self._db.execute(
-            "SELECT page, stretch, sequence, asked, min_id, max_id FROM pages WHERE min_id IS NOT NULL ORDER BY min_id, page"
+            "SELECT page, stretch, sequence, asked, min_id, max_id FROM pages WHERE min_id IS NOT NULL ORDER BY min_id,"
+            " page"
         )
         return (SortedPage(*row) for row in rows)
 
@@ -224,6 +229,15 @@ class Spool:
             (user_id,),
         )
         return (SortedPage(*row) for row in rows)
+
+    def stored_page(self, stretch: int, sequence: int) -> SortedPage | None:
+        """One page that holds users, by its place."""
+        rows = self._db.execute(
+            "SELECT page, stretch, sequence, asked, min_id, max_id FROM pages"
+            " WHERE stretch = ? AND sequence = ? AND min_id IS NOT NULL",
+            (stretch, sequence),
+        )
+        return next((SortedPage(*row) for row in rows), None)
 
     def payload(self, page: int) -> bytes:
         """A page's columns as they were packed."""
@@ -287,7 +301,8 @@ class Spool:
         if self._db.execute(known, (record.stretch, _token_hash(record.token))).fetchone() is None:
             return PageRepeated(record.stretch)
         return CoverageNotProven(
-            f"the list goes round in a circle: page {record.sequence} of stretch {record.stretch} has a page token met before",
+            f"the list goes round in a circle: page {record.sequence} of stretch {record.stretch}"
+            " has a page token met before",
             hint="nothing was published; report it to the API's support",
         )
 

@@ -2,9 +2,11 @@
 
 Rules, for whoever reads on:
 
-* A stretch starts at its entry and follows ``next``. It ends at the end of the list (``end``), where its ``next`` is the entry of
+* A stretch starts at its entry and follows ``next``. It ends at the end of the list (``end``), where its ``next`` is
+  the entry of
   a later stretch (``entry``), or on a page with a user that a later stretch has fetched on its first pages (``met``).
-* Stretches are taken in list order. One that has walked its planned length waits until the next one has its first users:
+* Stretches are taken in list order. One that has walked its planned length waits until the next one has its first
+  users:
   without them it could walk past the border unseen, and both would fetch the same pages to the end.
 * Users keep their places while the run lasts. Signs that they do not are an ``Unstable`` step, never a guess.
 """
