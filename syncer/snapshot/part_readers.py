@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -83,8 +83,8 @@ def check_counts(ids: Ids, facts: FileFacts) -> None:
         raise PartFault("has other smallest and largest ids")
 
 
-def read_parquet(file: BinaryIO) -> Iterator[Any]:
-    """Record batches of users, page checksums verified. Raises PartFault."""
+def read_parquet(file: BinaryIO, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Record batches of users, page checksums verified; all columns, or only those named. Raises PartFault."""
     try:
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
         if not parquet.schema_arrow.equals(USER_SCHEMA):
@@ -92,7 +92,8 @@ def read_parquet(file: BinaryIO) -> Iterator[Any]:
         for group in range(parquet.metadata.num_row_groups):
             if parquet.metadata.row_group(group).sorting_columns != (pq.SortingColumn(0),):
                 raise PartFault("does not say that it is sorted by id")
-        yield from parquet.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False)
+        wanted = list(columns) if columns is not None else None
+        yield from parquet.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError):
         raise PartFault("cannot be read as Parquet: it is damaged") from None
 
