@@ -21,7 +21,7 @@ from syncer.snapshot.pending import Pending, with_origin, without_origin
 from syncer.snapshot.repeats import RepeatCounter
 
 PENDING_ROWS_MAX = 131_072
-"""Rows in wait for their order; beyond it SQLite sorts on disk, four times slower and in 130 MiB however many there are."""
+"""Rows in wait for their order; beyond it SQLite sorts on disk, in 130 MiB however many there are."""
 
 
 class StoredPage(Protocol):
