@@ -50,18 +50,21 @@ class Proven:
     files: tuple[FileFacts, ...]
     page_index: PageIndexFacts
     rejects: RejectsFacts
+    places: str = ""
+    """What a look back at some pages showed, in words."""
 
     def checks(self) -> tuple[Check, ...]:
         """What was tested, in words, for the manifest."""
         served = self.coverage.users_served
         left_out = served - self.coverage.rejects - self.merged.users
         moved = self.repeats.moved_users
+        stable = f"{moved} users moved while the list was read" if moved else "no user moved"
         return (
             *self.coverage.checks,
             Check(
                 "unique", True, f"{served} users served, {left_out} of them twice at stitches or moved, each kept once"
             ),
-            Check("stable_places", True, f"{moved} users moved while the list was read" if moved else "no user moved"),
+            Check("stable_places", True, f"{stable}; {self.places}" if self.places else stable),
         )
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ("errors", "model", "credentials")
 ROOMS = ("api", "crawl", "snapshot", "emulator", "commands")
 SETTINGS = ("accounts", "config_file", "options", "durations", "api.base_url")
-RUN = ("crawl", "snapshot", "lock", "state", "version", "proving", *SHARED)
+RUN = ("crawl", "snapshot", "lock", "state", "version", "proving", "probing", *SHARED)
 MAY_IMPORT = {
     **dict.fromkeys(SHARED, SHARED),
     **{room: (room, *SHARED) for room in ("api", "crawl", "snapshot")},
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     **dict.fromkeys(("lock", "state", "watchdog", "blocking", "version"), SHARED),
     "export": RUN,
     "proving": RUN,
+    "probing": RUN,
     "emulator": ("emulator",),
     "__main__": ("commands",),
 }
@@ -30,6 +31,7 @@ HOMES = {
     "aiolimiter": ("api.throttle",),
     "orjson": ("api", "crawl", "snapshot", "emulator"),
     "pyarrow": ("snapshot",),
+    "cryptography": ("snapshot.signing",),
     "rich": ("progress", "commands"),
     "shtab": ("commands.completion",),
     "sqlite3": ("crawl.spool", "snapshot.disk_sort"),
