@@ -23,7 +23,7 @@ from syncer.snapshot.columns import make_encoder, pack
 from syncer.snapshot.layout import Compression, Format, manifest_path
 from syncer.snapshot.manifest import CrawlFacts, FileFacts, Manifest, Previous, Tool
 from syncer.snapshot.pages import read_page_index
-from syncer.snapshot.publish import publication
+from syncer.snapshot.publish import Signer, publication
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.staging import Staging, reserve_snapshot_id
 from syncer.snapshot.store import Store
@@ -74,6 +74,8 @@ class ExportPorts:
     run_blocking: RunBlocking
     stoppable: Callable[[Iterable[Any]], Iterable[Any]] = iter
     """Passes items on until the run is cancelled: for long pieces of blocking work."""
+    signer: Signer | None = None
+    """Signs the manifest; None: it is not signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,7 @@ async def _publish(run: _Run, proven: Proven) -> ExportResult:
     manifest = _manifest(run, proven)
 
     def work() -> None:
-        for step in run.ports.stoppable(publication(run.ports.store, manifest)):
+        for step in run.ports.stoppable(publication(run.ports.store, manifest, run.ports.signer)):
             step.run()
 
     await run.ports.run_blocking(work)
@@ -300,6 +302,8 @@ def _manifest(run: _Run, proven: Proven) -> Manifest:
         tool=Tool("syncer", VERSION),
         formats=request.formats,
         ndjson_compression=request.ndjson_compression,
+        tree=proven.tree,
+        signed_by=run.ports.signer.fingerprint if run.ports.signer else None,
     )
 
 

@@ -18,7 +18,7 @@ from syncer.errors import CoverageNotProven
 from syncer.model import Check
 from syncer.snapshot.columns import unpack
 from syncer.snapshot.layout import Format
-from syncer.snapshot.manifest import FileFacts, Order, PageIndexFacts, RejectsFacts
+from syncer.snapshot.manifest import FileFacts, Order, PageIndexFacts, RejectsFacts, TreeFacts
 from syncer.snapshot.merge import Merge, MergeFacts
 from syncer.snapshot.sinks import SinkOptions, write_parts
 from syncer.snapshot.staging import Staging
@@ -48,6 +48,7 @@ class Proven:
     merged: MergeFacts
     repeats: Repeats
     files: tuple[FileFacts, ...]
+    tree: TreeFacts
     page_index: PageIndexFacts
     rejects: RejectsFacts
     places: str = ""
@@ -78,11 +79,13 @@ def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
     order = find_order(spool.pages())
     task.staging.begin()
     merge = Merge(spool.sorted_pages(), lambda page: _load(spool, task, page), work_dir=task.work_dir)
-    files = write_parts(task.stoppable(merge.tables()), task.staging.sinks(task.formats, task.options), task.options)
+    sinks, tree_sink = task.staging.sinks(task.formats, task.options), task.staging.tree_sink()
+    files = write_parts(task.stoppable(merge.tables()), sinks, task.options, (tree_sink,))
+    tree = tree_sink.finish()
     repeats = _judge(spool, task, merge.facts, coverage)
     index = task.staging.write_page_index(spool.pages())
     rejects = task.staging.write_rejects(rejects_lines(spool.rejects()))
-    return Proven(coverage, order, merge.facts, repeats, files, index, rejects)
+    return Proven(coverage, order, merge.facts, repeats, files, tree, index, rejects)
 
 
 def _judge(spool: Spool, task: StagingTask, merged: MergeFacts, coverage: Coverage) -> Repeats:

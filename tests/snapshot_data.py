@@ -135,12 +135,14 @@ def stage_snapshot(
     rejects: Iterable[bytes] = (),
     finished_at: str = "2026-11-23T02:01:00Z",
     work_dir: Path | None = None,
+    signed_by: str | None = None,
 ) -> Manifest:
     """Stage a snapshot as an export does, and say what its manifest will be."""
     staging = Staging(store, ACCOUNT, snapshot_id)
     staging.begin()
     merged = merge(pages, work_dir or store.staging_path(staging.folder) / "work")
-    files = write_parts(merged.tables(), staging.sinks(formats, options), options)
+    tree_sink = staging.tree_sink()
+    files = write_parts(merged.tables(), staging.sinks(formats, options), options, (tree_sink,))
     in_list_order = sorted(pages, key=lambda page: (page.stretch, page.sequence))
     index = staging.write_page_index(map(record_of, in_list_order))
     facts = merged.facts
@@ -161,6 +163,8 @@ def stage_snapshot(
         formats=tuple(formats),
         ndjson_compression=options.ndjson_compression,
         parquet_profile=options.parquet_profile,
+        tree=tree_sink.finish(),
+        signed_by=signed_by,
     )
 
 

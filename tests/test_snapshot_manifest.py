@@ -10,7 +10,17 @@ import pytest
 
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
-from syncer.snapshot.manifest import FileFacts, Manifest, PageIndexFacts, Previous, RejectsFacts, Tool, build, parse
+from syncer.snapshot.manifest import (
+    FileFacts,
+    Manifest,
+    PageIndexFacts,
+    Previous,
+    RejectsFacts,
+    Tool,
+    TreeFacts,
+    build,
+    parse,
+)
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, STARTED, crawl_facts
 
 SHA = "0" * 64
@@ -32,20 +42,41 @@ FULL = Manifest(
     tool=Tool("syncer", "0.1.0"),
     rejects=RejectsFacts(1, "snapshots/rejects.ndjson", 7, SHA),
     formats=("parquet", "ndjson"),
+    tree=TreeFacts("sha256-rows-1", 256, 1, SHA, "snapshots/tree.parquet", 9, SHA),
+    signed_by="SHA256:x",
 )
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
     bare = replace(FULL, previous=None, rejects=RejectsFacts(), ndjson_compression="none", parquet_profile="delta")
+    bare = replace(bare, tree=None, signed_by=None)
     assert [parse(build(FULL)), parse(build(bare))] == [FULL, bare]
+
+
+def test_a_manifest_from_before_the_hash_tree_is_read() -> None:
+    document = orjson.loads(build(FULL))
+    del document["tree"], document["signed_by"]
+    assert parse(orjson.dumps(document)) == replace(FULL, tree=None, signed_by=None)
 
 
 def test_keys_and_their_order_are_fixed() -> None:
     document = orjson.loads(build(FULL))
     assert list(document) == [
         *("version", "snapshot_id", "account_sid", "verdict", "started_at", "finished_at", "users", "deleted_users"),
-        *("formats", "files", "page_index", "rejects", "crawl", "checks", "previous"),
-        *("parquet_profile", "ndjson_compression", "tool"),
+        *(
+            "formats",
+            "files",
+            "page_index",
+            "rejects",
+            "tree",
+            "changes",
+            "reconciliation",
+            "fields",
+            "crawl",
+            "checks",
+            "previous",
+        ),
+        *("parquet_profile", "ndjson_compression", "tool", "signed_by"),
     ]
     assert document["files"][0] == {
         "path": "parquet/p", "format": "parquet", "rows": 2, "bytes": 10, "sha256": SHA, "min_id": "a", "max_id": "b",
@@ -103,6 +134,8 @@ def test_what_is_not_json_is_named_so(data: bytes) -> None:
         (("previous",), [], "previous is not an object"),
         (("rejects", "bytes"), None, "rejects.bytes is not a whole number"),
         (("tool", "name"), ..., "tool.name is missing"),
+        (("tree", "root"), "x", "tree.root is not a sha256 in hex"),
+        (("signed_by",), 5, "signed_by is not a string"),
     ],
 )
 def test_the_key_that_is_wrong_is_named(path: tuple[Any, ...], value: Any, message: str) -> None:

@@ -54,6 +54,7 @@ def test_a_published_snapshot_lies_where_the_contract_says(tmp_path: Path) -> No
         NEW_MANIFEST,
         f"snapshots/account_sid={ACCOUNT}/{SNAPSHOT}/pages.parquet",
         f"snapshots/account_sid={ACCOUNT}/{SNAPSHOT}/rejects.ndjson",
+        f"snapshots/account_sid={ACCOUNT}/{SNAPSHOT}/tree.parquet",
         LATEST,
     ]
     assert manifest.rejects == RejectsFacts(
@@ -85,8 +86,8 @@ def test_publishing_again_changes_nothing(tmp_path: Path) -> None:
 def test_steps_come_in_the_order_of_the_promise(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     assert [step.name for step in publication(store, staged(store))] == [
-        "check what is staged", "place parquet", "place ndjson", "place the page index", "place the rejects", "commit",
-        "move the pointer", "clean up",
+        "check what is staged", "place parquet", "place ndjson", "place the page index", "place the hash tree",
+        "place the rejects", "commit", "move the pointer", "clean up",
     ]  # fmt: skip
 
 

@@ -94,7 +94,7 @@ class RowHasher:
 
 def hash_leaves(table: Any, leaf_rows: int = LEAF_ROWS) -> Iterator[Leaf]:
     """The leaves of a table whose first row begins one."""
-    columns = [
+    columns: list[_Texts | _Times | _Optional] = [
         _Texts(_whole(table, "id")),
         _Times(_whole(table, "created_at")),
         _Times(_whole(table, "updated_at")),

@@ -16,6 +16,7 @@ Compression = Literal["zstd", "gzip", "none"]
 FORMATS: tuple[Format, ...] = ("parquet", "ndjson")
 STAGING = ".staging"
 SNAPSHOTS = "snapshots"
+CHANGES = "changes"
 MANIFEST_NAME = "manifest.json"
 SUCCESS_NAME = "_SUCCESS"
 
@@ -72,6 +73,21 @@ def page_index_path(account_sid: str, snapshot: str) -> str:
     return f"{snapshot_folder(account_sid, snapshot)}/pages.parquet"
 
 
+def tree_path(account_sid: str, snapshot: str) -> str:
+    """The leaves of the hash tree."""
+    return f"{snapshot_folder(account_sid, snapshot)}/tree.parquet"
+
+
+def signature_path(account_sid: str, snapshot: str) -> str:
+    """The manifest's signature; also of a pruned one."""
+    return f"{manifest_path(account_sid, snapshot)}.sig"
+
+
+def pruned_path(account_sid: str, snapshot: str) -> str:
+    """What a manifest is called once its snapshot has been pruned: the chain can still be followed through it."""
+    return f"{snapshot_folder(account_sid, snapshot)}/pruned.json"
+
+
 def rejects_path(account_sid: str, snapshot: str) -> str:
     """Users that break the contract, kept whole; there only when there are any."""
     return f"{snapshot_folder(account_sid, snapshot)}/rejects.ndjson"
@@ -86,6 +102,12 @@ def partition_folder(form: Format, account_sid: str, snapshot: str) -> str:
     """Where a snapshot's parts of one format lie: a Hive partition."""
     date = snapshot_date(_checked(snapshot))
     return f"{form}/{_account(account_sid)}/snapshot_date={date}/snapshot_id={snapshot}"
+
+
+def changes_folder(account_sid: str, snapshot: str) -> str:
+    """Where the changes since the previous snapshot lie: a Hive partition beside those of the formats."""
+    date = snapshot_date(_checked(snapshot))
+    return f"{CHANGES}/{_account(account_sid)}/snapshot_date={date}/snapshot_id={snapshot}"
 
 
 def part_name(form: Format, number: int, compression: Compression) -> str:

@@ -44,6 +44,19 @@ class PageIndexFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeFacts:
+    """The hash tree over the rows, and the file ``tree.parquet`` that holds its leaves. ``root`` in hex."""
+
+    algorithm: str
+    leaf_rows: int
+    leaves: int
+    root: str
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class RejectsFacts:
     """Users that break the contract; no file when there are none."""
 
@@ -88,6 +101,28 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangesFacts:
+    """The partition of changes since the previous snapshot."""
+
+    previous: str
+    """The id of the snapshot it was compared with."""
+    files: tuple[FileFacts, ...]
+    counts: dict[str, int]
+    """Users by what became of them; ``unchanged`` ones have no row."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationFacts:
+    """Users of the previous snapshot that the list no longer held, fetched one by one."""
+
+    missing: int
+    gone: int
+    """Answered by 404."""
+    added: tuple[str, ...]
+    """Ids of users that exist: the list left them out, and they stand on no page of the page index."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything a reader or an auditor needs. Times are RFC 3339 in UTC."""
 
@@ -108,7 +143,20 @@ class Manifest:
     formats: tuple[Format, ...] = ("parquet",)
     parquet_profile: str = "plain"
     ndjson_compression: Compression = "zstd"
+    tree: TreeFacts | None = None
+    """None in manifests older than the tree."""
+    signed_by: str | None = None
+    """The fingerprint of the key whose signature belongs to this manifest; None when there is to be none."""
+    changes: ChangesFacts | None = None
+    reconciliation: ReconciliationFacts | None = None
+    fields: tuple[str, ...] | None = None
+    """Names of the users' fields that the schema does not know, sorted; None in manifests that do not say."""
     version: int = VERSION
+
+    @property
+    def added(self) -> frozenset[str]:
+        """Users that were fetched one by one and stand on no page."""
+        return frozenset(self.reconciliation.added) if self.reconciliation else frozenset()
 
 
 def build(manifest: Manifest) -> bytes:
@@ -130,12 +178,17 @@ def build(manifest: Manifest) -> bytes:
             "files": [asdict(facts) for facts in manifest.files],
             "page_index": asdict(manifest.page_index),
             "rejects": asdict(manifest.rejects),
+            "tree": asdict(manifest.tree) if manifest.tree else None,
+            "changes": asdict(manifest.changes) if manifest.changes else None,
+            "reconciliation": asdict(manifest.reconciliation) if manifest.reconciliation else None,
+            "fields": manifest.fields,
             "crawl": asdict(manifest.crawl),
             "checks": checks,
             "previous": asdict(manifest.previous) if manifest.previous else None,
             "parquet_profile": manifest.parquet_profile,
             "ndjson_compression": manifest.ndjson_compression,
             "tool": asdict(manifest.tool),
+            "signed_by": manifest.signed_by,
         }
     )
 
@@ -172,6 +225,11 @@ def _manifest(top: Shape) -> Manifest:
         files=tuple(_file(shape) for shape in top.objects("files")),
         page_index=_page_index(top.object("page_index")),
         rejects=_rejects(top.object("rejects")),
+        tree=_tree(top.object("tree")) if top.has("tree") and not top.is_null("tree") else None,
+        signed_by=top.optional_text("signed_by") if top.has("signed_by") else None,
+        changes=_changes(top.object("changes")) if _is_given(top, "changes") else None,
+        reconciliation=_reconciliation(top.object("reconciliation")) if _is_given(top, "reconciliation") else None,
+        fields=tuple(top.texts("fields")) if _is_given(top, "fields") else None,
         crawl=_crawl(top.object("crawl")),
         checks=tuple(_check(name, shape) for name, shape in top.object("checks").members()),
         previous=_previous(top.object("previous")) if not top.is_null("previous") else None,
@@ -195,6 +253,36 @@ def _file(shape: Shape) -> FileFacts:
 
 def _page_index(shape: Shape) -> PageIndexFacts:
     return PageIndexFacts(shape.path("path"), shape.integer("rows"), shape.integer("bytes"), shape.sha256("sha256"))
+
+
+def _tree(shape: Shape) -> TreeFacts:
+    return TreeFacts(
+        algorithm=shape.text("algorithm"),
+        leaf_rows=shape.integer("leaf_rows"),
+        leaves=shape.integer("leaves"),
+        root=shape.sha256("root"),
+        path=shape.path("path"),
+        bytes=shape.integer("bytes"),
+        sha256=shape.sha256("sha256"),
+    )
+
+
+def _is_given(shape: Shape, key: str) -> bool:
+    """Whether a key that came later than the first version is there, and not null."""
+    return shape.has(key) and not shape.is_null(key)
+
+
+def _changes(shape: Shape) -> ChangesFacts:
+    counts = shape.object("counts")
+    return ChangesFacts(
+        previous=shape.text("previous"),
+        files=tuple(_file(file) for file in shape.objects("files")),
+        counts={name: counts.integer(name) for name in counts.names()},
+    )
+
+
+def _reconciliation(shape: Shape) -> ReconciliationFacts:
+    return ReconciliationFacts(shape.integer("missing"), shape.integer("gone"), tuple(shape.texts("added")))
 
 
 def _rejects(shape: Shape) -> RejectsFacts:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import orjson
 
@@ -30,18 +31,35 @@ class Step:
     run: Callable[[], None]
 
 
-def publish(store: Store, manifest: Manifest) -> str:
+class Signer(Protocol):
+    """Makes the signature that belongs to a manifest."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the key: what the manifest names as ``signed_by``."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """The content of a signature file."""
+        ...
+
+
+def publish(store: Store, manifest: Manifest, signer: Signer | None = None) -> str:
     """Publish what is staged for this manifest; the manifest's path below the destination.
 
     Raises StorageFailed, and DataRefused when staged files are not what the manifest says or another run has this id.
     """
-    for step in publication(store, manifest):
+    for step in publication(store, manifest, signer):
         step.run()
     return layout.manifest_path(manifest.account_sid, manifest.snapshot_id)
 
 
-def publication(store: Store, manifest: Manifest) -> list[Step]:
-    """What there is to do, in order; less when the manifest is there already."""
+def publication(store: Store, manifest: Manifest, signer: Signer | None = None) -> list[Step]:
+    """What there is to do, in order; less when the manifest is there already.
+
+    The signature is placed before the manifest: a snapshot is never seen without it, and only bytes that were made here
+    are ever signed, none that were found at the destination.
+    """
     staging = Staging(store, manifest.account_sid, manifest.snapshot_id)
     last = [
         Step("move the pointer", lambda: _move_pointer(store, manifest)),
@@ -52,8 +70,11 @@ def publication(store: Store, manifest: Manifest) -> list[Step]:
     return [
         Step("check what is staged", lambda: _check_staged(staging, manifest)),
         *(Step(f"place {form}", partial(_place_parts, staging, form)) for form in manifest.formats),
+        Step("place the changes", lambda: _place_changes(staging, manifest)),
         Step("place the page index", lambda: _place_file(store, staging.pages, manifest.page_index.path)),
+        *([Step("place the hash tree", lambda: _place_tree(staging, manifest))] if manifest.tree else []),
         Step("place the rejects", lambda: _place_rejects(staging, manifest)),
+        *([Step("place the signature", lambda: _place_signature(store, manifest, signer))] if signer else []),
         Step("commit", lambda: _commit(store, manifest)),
         *last,
     ]
@@ -81,7 +102,11 @@ def _check_staged(staging: Staging, manifest: Manifest) -> None:
         rows = sum(facts.rows for facts in manifest.files if facts.format == form)
         if rows != manifest.users:
             raise DataRefused(f"the staged {form} parts hold {rows} users instead of {manifest.users}")
+    for facts in manifest.changes.files if manifest.changes else ():
+        _check_small(staging, f"{staging.changes}/{facts.path.rpartition('/')[2]}", facts.path, facts.sha256)
     _check_small(staging, staging.pages, manifest.page_index.path, manifest.page_index.sha256)
+    if manifest.tree:
+        _check_small(staging, staging.tree, manifest.tree.path, manifest.tree.sha256)
     if manifest.rejects.path and manifest.rejects.sha256:
         _check_small(staging, staging.rejects, manifest.rejects.path, manifest.rejects.sha256)
 
@@ -120,11 +145,23 @@ def _present(store: Store, staged: str, final: str) -> str:
 
 
 def _place_parts(staging: Staging, form: Format) -> None:
-    staged, final = staging.parts(form), layout.partition_folder(form, staging.account_sid, staging.snapshot_id)
+    final = layout.partition_folder(form, staging.account_sid, staging.snapshot_id)
+    _place_partition(staging, staging.parts(form), final, form)
+
+
+def _place_changes(staging: Staging, manifest: Manifest) -> None:
+    final = layout.changes_folder(staging.account_sid, staging.snapshot_id)
+    if manifest.changes:
+        _place_partition(staging, staging.changes, final, "changes")
+    elif staging.store.exists(final):  # of a killed try that was to write them
+        staging.store.set_aside(final, f"{staging.folder}/replaced-changes")
+
+
+def _place_partition(staging: Staging, staged: str, final: str, name: str) -> None:
     if not staging.store.exists(staged):
         return  # placed by a try that was killed, and checked in its place just now
     if staging.store.exists(final):  # by a killed try that was staged anew since; no manifest names it
-        staging.store.set_aside(final, f"{staging.folder}/replaced-{form}")
+        staging.store.set_aside(final, f"{staging.folder}/replaced-{name}")
     staging.store.place_folder(staged, final)
 
 
@@ -138,7 +175,20 @@ def _place_rejects(staging: Staging, manifest: Manifest) -> None:
         _place_file(staging.store, staging.rejects, manifest.rejects.path)
 
 
+def _place_tree(staging: Staging, manifest: Manifest) -> None:
+    if manifest.tree:
+        _place_file(staging.store, staging.tree, manifest.tree.path)
+
+
+def _place_signature(store: Store, manifest: Manifest, signer: Signer) -> None:
+    """Replaces one that a killed try made for a manifest that never was."""
+    path = layout.signature_path(manifest.account_sid, manifest.snapshot_id)
+    store.put_replace(path, signer.sign(build(manifest)))
+
+
 def _commit(store: Store, manifest: Manifest) -> None:
+    if manifest.signed_by is None:  # a killed try may have been a signed one
+        store.remove(layout.signature_path(manifest.account_sid, manifest.snapshot_id))
     if not store.put_new(layout.manifest_path(manifest.account_sid, manifest.snapshot_id), build(manifest)):
         _expect_ours(store, manifest)
 

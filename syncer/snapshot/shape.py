@@ -66,6 +66,10 @@ class Shape:
                 return choice
         raise ShapeFault(f"{self._name(key)} is not one of {', '.join(choices)}")
 
+    def has(self, key: str) -> bool:
+        """Whether the key is there: for those that came later than the first version."""
+        return key in self._value
+
     def is_null(self, key: str) -> bool:
         """Whether the key is there with null."""
         return self._get(key) is None
@@ -85,6 +89,10 @@ class Shape:
         if not all(isinstance(item, str) for item in items):
             raise ShapeFault(f"{self._name(key)} is not a list of strings")
         return list(items)
+
+    def names(self) -> list[str]:
+        """Every key."""
+        return list(self._value)
 
     def members(self) -> Iterator[tuple[str, Shape]]:
         """Every key with the object it names."""

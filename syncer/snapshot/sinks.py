@@ -123,15 +123,30 @@ class Sink:
         )
 
 
-def write_parts(tables: Iterable[Any], sinks: Sequence[Sink], options: SinkOptions) -> tuple[FileFacts, ...]:
+class FrameSink(Protocol):
+    """What else sees every frame on its way to the parts."""
+
+    def write(self, frame: Any) -> None:
+        """Some more rows."""
+        ...
+
+    def abandon(self) -> None:
+        """Drop what was begun; never raises."""
+        ...
+
+
+def write_parts(
+    tables: Iterable[Any], sinks: Sequence[Sink], options: SinkOptions, beside: Sequence[FrameSink] = ()
+) -> tuple[FileFacts, ...]:
     """Write sorted tables through every sink. On any error what was begun is dropped, and the error goes on."""
+    everyone: list[FrameSink] = [*sinks, *beside]
     try:
         for frame in cut(tables, options.frame_rows):
-            for sink in sinks:
+            for sink in everyone:
                 sink.write(frame)
         return tuple(facts for sink in sinks for facts in sink.finish())
     except BaseException:
-        for sink in sinks:
+        for sink in everyone:
             sink.abandon()
         raise
 

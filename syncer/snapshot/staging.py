@@ -7,12 +7,15 @@ from datetime import datetime
 
 from syncer.model import PageRecord
 from syncer.snapshot import layout
+from syncer.snapshot.changes import ChangesSink
 from syncer.snapshot.files import HashingFile
 from syncer.snapshot.layout import FORMATS, Format
-from syncer.snapshot.manifest import PageIndexFacts, RejectsFacts
+from syncer.snapshot.manifest import Manifest, PageIndexFacts, RejectsFacts
 from syncer.snapshot.pages import write_page_index
+from syncer.snapshot.reading import read_users
 from syncer.snapshot.sinks import Sink, SinkOptions
 from syncer.snapshot.store import Store
+from syncer.snapshot.tree_file import TreeSink
 
 
 def reserve_snapshot_id(store: Store, account_sid: str, started_at: datetime) -> str:
@@ -25,7 +28,8 @@ def reserve_snapshot_id(store: Store, account_sid: str, started_at: datetime) ->
 
 def _is_taken(store: Store, account_sid: str, snapshot_id: str) -> bool:
     folders = [layout.partition_folder(form, account_sid, snapshot_id) for form in FORMATS]
-    return any(store.exists(path) for path in (layout.manifest_path(account_sid, snapshot_id), *folders))
+    folders += [layout.manifest_path(account_sid, snapshot_id), layout.changes_folder(account_sid, snapshot_id)]
+    return any(map(store.exists, folders))
 
 
 class Staging:
@@ -50,6 +54,20 @@ class Staging:
         """``pages.parquet``, from pages in list order."""
         path = self.store.staging_path(self.pages)
         return write_page_index(records, path, layout.page_index_path(self.account_sid, self.snapshot_id))
+
+    def tree_sink(self) -> TreeSink:
+        """For the hash tree, to be fed with the rows of the parts."""
+        return TreeSink(self.store.staging_path(self.tree), layout.tree_path(self.account_sid, self.snapshot_id))
+
+    def changes_sink(self, previous: Manifest) -> ChangesSink:
+        """For the changes since a snapshot, to be fed with the rows of the parts."""
+        self.store.claim_staging(self.changes)
+        return ChangesSink(
+            read_users(self.store, previous),
+            previous.snapshot_id,
+            self.store.staging_path(self.changes),
+            layout.changes_folder(self.account_sid, self.snapshot_id),
+        )
 
     def write_rejects(self, lines: Iterable[bytes]) -> RejectsFacts:
         """The rejects file, a line each with its line end; no file when there are none."""
@@ -77,6 +95,16 @@ class Staging:
     def pages(self) -> str:
         """Where the page index is staged."""
         return f"{self.folder}/pages.parquet"
+
+    @property
+    def tree(self) -> str:
+        """Where the hash tree is staged."""
+        return f"{self.folder}/tree.parquet"
+
+    @property
+    def changes(self) -> str:
+        """Where the changes are staged."""
+        return f"{self.folder}/changes"
 
     @property
     def rejects(self) -> str:
