@@ -22,6 +22,7 @@ from syncer.durations import show_duration
 from syncer.errors import GaveUp, SyncerError
 from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
 from syncer.model import Counters
+from syncer.snapshot.memory import use_system_memory_pool
 from syncer.snapshot.store import Store, open_store
 from syncer.state import AccountState
 from syncer.version import VERSION
@@ -52,6 +53,7 @@ async def export_accounts(
     settings: Settings, choices: Choices, counters: Mapping[str, Counters]
 ) -> tuple[list[ExportResult], list[Failure]]:
     """Export all accounts at once and return what became of each, in the order of the configuration."""
+    use_system_memory_pool()
     store = open_store(settings.destination)
     places = asyncio.Semaphore(settings.process_concurrency)
     async with asyncio.TaskGroup() as tasks:
