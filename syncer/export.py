@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from syncer.crawl.crawler import Crawler, ListUnstable, Ports, WalkLost, first_error
@@ -183,8 +184,8 @@ async def _prove(run: _Run) -> Proven:
     encode = make_encoder(with_lines=run.facts.with_lines)
     found: list[Proven] = []
 
-    def judge() -> None:
-        found[0] = replace(found[0], places=probe.judge(_run_seconds(run)))
+    def judge(run_seconds: float) -> None:
+        found[0] = replace(found[0], places=probe.judge(run_seconds))
 
     await ports.run_blocking(probe.choose)
     try:
@@ -193,7 +194,7 @@ async def _prove(run: _Run) -> Proven:
             await ports.run_blocking(lambda: found.append(stage_and_prove(run.spool, _staging_task(run))))
     except BaseExceptionGroup as group:
         raise first_error(group) from None
-    await ports.run_blocking(judge)
+    await ports.run_blocking(partial(judge, _run_seconds(run)))
     return found[0]
 
 
