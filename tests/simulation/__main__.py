@@ -1,10 +1,12 @@
-"""``python -m tests.simulation --seeds 1000``: run seeds, print what they came to, and a command for each that failed."""
+"""``python -m tests.simulation --seeds 1000``: run seeds, print what they came to, and a command for each that
+failed."""
 
 from __future__ import annotations
 
 import argparse
 import collections
 import concurrent.futures
+import gc
 import logging
 import shutil
 import signal
@@ -13,6 +15,8 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+
+import pyarrow as pa
 
 from tests.simulation.night import Outcome, simulate
 from tests.simulation.scenario import scenario
@@ -41,9 +45,12 @@ def run_seed(seed: int, *, twice: bool = False) -> Outcome:
     return outcomes[0]
 
 
-def run_chunk(seeds: list[int], twice: bool) -> tuple[list[Outcome], list[tuple[int, str]]]:
+def run_chunk(seeds: list[int], twice: bool = False) -> tuple[list[Outcome], list[tuple[int, str]]]:
     """Many seeds in one process."""
     logging.disable(logging.CRITICAL)
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    gc.disable()  # everything of a chunk is freed at its end
     signal.signal(signal.SIGALRM, _too_long)
     done, failed = [], []
     for seed in seeds:
@@ -54,6 +61,7 @@ def run_chunk(seeds: list[int], twice: bool) -> tuple[list[Outcome], list[tuple[
             failed.append((seed, traceback.format_exc(limit=-4)))
         finally:
             signal.alarm(0)
+    gc.collect()
     return done, failed
 
 
@@ -92,9 +100,8 @@ def main() -> int:
     for words, times in tally.most_common():
         print(f"{times:9d}  {words}")
     seconds = time.monotonic() - started
-    print(
-        f"{count} seeds, {sum(tally.values())} nights, {requests} requests, {seconds:.1f} s, {count / seconds:.0f} seeds/s"
-    )
+    speed = f"{seconds:.1f} s, {count / seconds:.0f} seeds/s"
+    print(f"{count} seeds, {sum(tally.values())} nights, {requests} requests, {speed}")
     for seed, trace in failures[:5]:
         print(f"\nseed {seed} failed; again: python -m tests.simulation --first {seed} --seeds 1 --jobs 1\n{trace}")
     print(f"{len(failures)} failed")

@@ -1,4 +1,4 @@
-"""Judges what a simulated night left behind, from the files alone and the service's own history.
+"""Judges what a simulated run left behind, from the files alone and the service's own history.
 
 Shares no code with the product: reads Parquet with pyarrow and JSON with the standard library.
 """
@@ -7,21 +7,42 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.simulation.service import Service, User
+from tests.simulation.population import User
+from tests.simulation.service import Service
+
+RETRIES_MAX, RETRIES_PER_GOOD = 50, 0.1
+TIMES = ("created_at", "updated_at", "deleted_at")
+Row = tuple[int, int, int | None]
 
 
 class CheckFailed(AssertionError):
     """A promise was broken."""
 
 
+def require(holds: bool, what: str) -> None:
+    """Raise CheckFailed unless it holds."""
+    if not holds:
+        raise CheckFailed(what)
+
+
 def published(destination: Path) -> list[str]:
     """Ids of all snapshots that exist, oldest first: those with a manifest."""
     return sorted(path.parent.name for path in destination.glob("snapshots/*/*/manifest.json"))
+
+
+def check_pointer(destination: Path) -> None:
+    """The pointer names a snapshot that exists, if there is one at all."""
+    for path in destination.glob("snapshots/*/latest.json"):
+        named = json.loads(path.read_bytes())["snapshot_id"]
+        require((path.parent / named / "manifest.json").exists(), "latest.json names a snapshot that does not exist")
 
 
 def check_snapshot(
@@ -30,49 +51,77 @@ def check_snapshot(
     """Hold a published snapshot against the history of the list between its first and its last request."""
     manifest_path = next(destination.glob(f"snapshots/*/{snapshot_id}/manifest.json"))
     manifest = json.loads(manifest_path.read_bytes())
-    _require(manifest["verdict"] == "complete", "a published snapshot is not complete")
+    require(manifest["verdict"] == "complete", "a published snapshot is not complete")
+    times = [datetime.fromisoformat(manifest[name]) for name in ("started_at", "finished_at")]
+    require(times[0] <= times[1], "a snapshot was finished before it was started")
     rows = _rows(destination, manifest)
-    ids = [row["id"] for row in rows]
-    _require(ids == sorted(set(ids)), "ids are not sorted and unique")
-    _require(manifest["users"] == len(ids), "the manifest counts other users than the files")
-    by_id = {row["id"]: row for row in rows}
-    for user in service.everyone:
-        _check_user(user, by_id.pop(user.id, None), first_request, last_request)
-    _require(not by_id, f"users that never existed: {sorted(by_id)[:3]}")
-    deleted = sum(row["deleted_at"] is not None for row in rows)
-    _require(manifest["deleted_users"] == deleted, "the manifest counts other deleted users than the files")
+    require(manifest["users"] == len(rows), "the manifest counts other users than the files")
+    deleted = sum(row[2] is not None for row in rows.values())
+    require(manifest["deleted_users"] == deleted, "the manifest counts other deleted users than the files")
+    _check_pages(manifest_path.parent / "pages.parquet", set(rows), service)
+    for user in service.population.everyone:
+        _check_user(user, rows.pop(user.id, None), first_request, last_request)
+    require(not rows, f"users that never existed: {sorted(rows)[:3]}")
 
 
-def _rows(destination: Path, manifest: dict[str, object]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    files = manifest["files"]
-    assert isinstance(files, list)
-    for file in files:
-        path = destination / file["path"]
+def check_manners(service: Service, walkers: int) -> None:
+    """How a run behaved towards the service, whatever became of it."""
+    account = service.account
+    require(account.early == 0, f"{account.early} requests inside a Retry-After window")
+    require(account.too_fast == 0, f"{account.too_fast} requests beyond the rate")
+    limit = RETRIES_MAX + RETRIES_PER_GOOD * account.good + 2 * walkers + 20
+    require(account.failed <= limit, f"{account.failed} failed attempts with {account.good} good answers")
+
+
+def spooled_pages(path: Path) -> int:
+    """Pages that an unfinished run keeps; 0 when there is none."""
+    if not path.exists():
+        return 0
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute("SELECT count(*) FROM pages").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def _rows(destination: Path, manifest: dict[str, list[dict[str, str | int]]]) -> dict[str, Row]:
+    ids: list[str] = []
+    rows: list[Row] = []
+    for file in manifest["files"]:
+        path = destination / str(file["path"])
         data = path.read_bytes()
-        _require(len(data) == file["bytes"], "a file has another size than the manifest says")
-        _require(hashlib.sha256(data).hexdigest() == file["sha256"], "a file has another hash than the manifest says")
+        require(len(data) == file["bytes"], "a file has another size than the manifest says")
+        require(hashlib.sha256(data).hexdigest() == file["sha256"], "a file has another hash than the manifest says")
         if file["format"] == "parquet":
-            rows += pq.ParquetFile(path).read().to_pylist()
-    return rows
+            table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+            ids += table.column("id").to_pylist()
+            columns = [table.column(name).cast(pa.int64()).to_pylist() for name in TIMES]
+            rows += zip(*columns, strict=True)
+    require(all(a < b for a, b in pairwise(ids)), "ids are not sorted and unique")
+    return dict(zip(ids, rows, strict=True))
 
 
-def _check_user(user: User, row: dict[str, object] | None, first: int, last: int) -> None:
-    was_there_throughout = user.born < first and (user.gone is None or user.gone > last)
-    kept_its_place = not any(first <= moved <= last for moved in user.moved)
+def _check_pages(path: Path, ids: set[str], service: Service) -> None:
+    """Every page of the index was served as it says, and the users of these pages are those of the snapshot."""
+    table = pq.read_table(pa.BufferReader(path.read_bytes()), columns=["token", "digest"], use_threads=False)
+    seen: set[str] = set()
+    for token, digest in zip(table.column("token").to_pylist(), table.column("digest").to_pylist(), strict=True):
+        page = service.served.get((token, digest))
+        require(page is not None, "the page index holds a page that was never served")
+        seen.update(page or ())
+    require(seen == ids, "the users of the pages are not those of the files")
+
+
+def _check_user(user: User, row: Row | None, first: int, last: int) -> None:
     if row is None:
-        _require(not (was_there_throughout and kept_its_place), f"{user.id} was there throughout and is missing")
+        was_there_throughout = user.born < first and (user.gone is None or user.gone > last)
+        kept_its_place = not any(first <= moved <= last for moved in user.moved)
+        require(not (was_there_throughout and kept_its_place), f"{user.id} was there throughout and is missing")
         return
-    _require(user.gone is None or user.gone >= first, f"{user.id} was gone before the first request")
-    version = (_text(row["updated_at"]), _text(row["deleted_at"]))
-    _require(version in user.versions, f"{user.id} has a version that it never had")
-    _require(_text(row["created_at"]) == user.created_at, f"{user.id} has another time of creation")
-
-
-def _text(value: object) -> str | None:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else None
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise CheckFailed(what)
+    require(user.gone is None or user.gone >= first, f"{user.id} was gone before the first request")
+    created_at, updated_at, deleted_at = (None if time is None else time // 1_000_000 for time in row)
+    versions = user.versions
+    lasted = zip(versions, [*(version[2] for version in versions[1:]), last + 1], strict=True)
+    was_served = any(v[:2] == (updated_at, deleted_at) and until >= first for v, until in lasted)
+    require(was_served, f"{user.id} has a version that it did not have while the run lasted")
+    require(created_at == user.created_at, f"{user.id} has another time of creation")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,22 +13,30 @@ from syncer.api.client import Client
 from syncer.api.throttle import Door
 from syncer.errors import SyncerError
 from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
-from syncer.model import Counters, WireRequest, WireResponse
+from syncer.model import Counters
 from syncer.snapshot.store import open_store
 from syncer.state import AccountState
-from tests.simulation.checker import CheckFailed, check_snapshot, published
-from tests.simulation.scenario import Scenario
+from tests.simulation.blows import Killed, Life, PassedStore, TurningLoop
+from tests.simulation.checker import (
+    CheckFailed,
+    check_manners,
+    check_pointer,
+    check_snapshot,
+    published,
+    require,
+    spooled_pages,
+)
+from tests.simulation.population import EPOCH
+from tests.simulation.scenario import DAY_SECONDS, Scenario
 from tests.simulation.service import CHANGES_MAX, Service
-from tests.virtual_time import run_virtual
 
 SID = "AC" + "0" * 32
 TRIES_A_NIGHT = 12
 """A cron job that runs again after 4; what is not complete by then is an outcome too."""
-NIGHT_SECONDS = 86_400.0
-
-
-class Killed(BaseException):
-    """The process ends here, without a chance to tidy up."""
+PAUSE_SECONDS = 600.0
+END_SECONDS_MAX = 5.0
+"""A cancelled run has to be gone by then."""
+JUMP_TURN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,103 +53,152 @@ class Outcome:
 
 def simulate(s: Scenario, folder: Path) -> Outcome:
     """Run all nights. Raises CheckFailed when a promise was broken."""
-    return run_virtual(_nights(s, folder))
+    folder = folder / "disk"
+    folder.mkdir()
+    with asyncio.Runner(loop_factory=TurningLoop) as runner:
+        return runner.run(World(s, folder).nights())
 
 
-async def _nights(s: Scenario, folder: Path) -> Outcome:
-    service = Service(s)
-    kills = random.Random(f"kills {s.seed}")
-    outcomes = []
-    for night in range(s.nights):
-        outcomes.append(await _night(s, service, folder, night, kills))
-        for _ in range(s.changes_between):
-            service.change()
-        await asyncio.sleep(NIGHT_SECONDS)
-    if service.early_requests:
-        raise CheckFailed(f"{service.early_requests} requests inside a Retry-After window")
-    return Outcome(s.seed, tuple(outcomes), service.requests, _digest(service, folder))
+class World:
+    """The service, the disk and the machine's clock, which outlive every run."""
 
+    def __init__(self, s: Scenario, folder: Path) -> None:
+        self.s = s
+        self.service = Service(s)
+        self.folder = folder
+        self.runs = 0
+        self.known: list[str] = []
+        """Ids of published snapshots, in the order of publication."""
+        self.first_request = 1
+        """The first request that the run in hand may go back to."""
+        self.clock_error = 0.0
 
-async def _night(s: Scenario, service: Service, folder: Path, night: int, kills: random.Random) -> str:
-    first_request = service.requests + 1
-    service.changes_left = CHANGES_MAX
-    left = s.kills
-    words = ""
-    for _ in range(TRIES_A_NIGHT):
-        before = published(folder / "exports")
-        send, left = _killing(service, kills, left)
-        try:
-            result = await _export(s, service, folder, night, send)
-        except Killed:
-            _require_nothing_new(folder, before, "a killed run")
-            continue
-        except SyncerError as error:
-            _require_nothing_new(folder, before, "a failed run")
-            words = f"{error.exit_code}: {error.message[:60]}"
-            if error.exit_code == 4:
-                await asyncio.sleep(600)
+    async def nights(self) -> Outcome:
+        outcomes = []
+        for night in range(self.s.nights):
+            outcomes.append(await self._night(night))
+            for _ in range(self.s.changes_between):
+                self.service.change()
+            await asyncio.sleep(DAY_SECONDS)
+        return Outcome(self.s.seed, tuple(outcomes), self.service.requests, self._digest())
+
+    async def _night(self, night: int) -> str:
+        self.service.changes_left = CHANGES_MAX
+        words = "ended from outside every time"
+        for attempt in range(TRIES_A_NIGHT):
+            kept = spooled_pages(self._state.spool) if self.s.outage_at else 0
+            disturbances = self.s.disturbances
+            life = Life(self.folder, self.service, disturbances[attempt] if attempt < len(disturbances) else None)
+            try:
+                result = await self._run(life, night)
+            except (Killed, asyncio.CancelledError):
+                self._after_run(life, may_publish=True)
                 continue
-            break
-        check_snapshot(folder / "exports", result.snapshot_id, service, first_request, service.requests)
-        return "complete"
-    if s.is_sound and s.token_ttl_seconds is None:
-        raise CheckFailed(f"night {night} of a sound list ended with {words or 'kills alone'}")
-    return words
+            except SyncerError as error:
+                self._after_run(life, may_publish=life.cancelled_at is not None)
+                words = f"{error.exit_code}: {error.message[:60]}"
+                if error.exit_code == 4:
+                    self._require_kept(kept)
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    continue
+                self.first_request = self.service.requests + 1
+                break
+            require(life.cancelled_at is None, "a cancelled run went on to its end")
+            self._after_run(life, may_publish=True)
+            require(self.known[-1:] == [result.snapshot_id], "the run reports another snapshot than it published")
+            require(result.seconds >= 0, "a run took less than no time")
+            self.first_request = self.service.requests + 1
+            return "complete"
+        if self.s.must_complete:
+            raise CheckFailed(f"night {night} of a sound list ended with {words}")
+        return words
 
+    async def _run(self, life: Life, night: int) -> ExportResult:
+        """One run of the product, and what has to hold however it ended."""
+        self.service.begin_run()
+        self._move_clock()
+        try:
+            result = await life.run(lambda: self._export(life, night))
+            assert isinstance(result, ExportResult)
+            return result
+        finally:
+            check_manners(self.service, self.s.walkers[night])
+            left = [task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}]
+            require(not left, f"tasks are left over: {left}")
+            if life.cancelled_at is not None:
+                seconds = asyncio.get_running_loop().time() - life.cancelled_at
+                require(seconds <= END_SECONDS_MAX, f"a cancelled run took {seconds:.1f} s to end")
 
-def _require_nothing_new(folder: Path, before: list[str], what: str) -> None:
-    if published(folder / "exports") != before:
-        raise CheckFailed(f"{what} left a snapshot")
+    def _after_run(self, life: Life, *, may_publish: bool) -> None:
+        """The disk as the run left it: what is new on it is published as a whole and true, or there is nothing new."""
+        self.folder = life.heir or self.folder
+        exports = self.folder / "exports"
+        check_pointer(exports)
+        now = published(exports)
+        new = [name for name in now if name not in self.known]
+        require(may_publish or not new, "a failed run left a snapshot")
+        require(len(new) <= 1 and len(now) == len(self.known) + len(new), "snapshots came or went")
+        for name in new:
+            require(all(name > earlier for earlier in self.known), "the id of a snapshot is not after those before it")
+            check_snapshot(exports, name, self.service, self.first_request, self.service.requests)
+            self.known.append(name)
+            self.first_request = self.service.requests + 1
 
+    def _require_kept(self, before: int) -> None:
+        s = self.s
+        if s.is_sound and s.token_ttl_seconds is None and not s.disturbances and s.outage_at:
+            require(spooled_pages(self._state.spool) >= before, "pages were lost by a failed run")
 
-def _killing(service: Service, kills: random.Random, left: int) -> tuple[Callable[[WireRequest], object], int]:
-    if not left:
-        return service.send, 0
-    at = service.requests + kills.randrange(1, 40)
+    @property
+    def _state(self) -> AccountState:
+        return AccountState(self.folder / "state" / SID)
 
-    async def send(request: WireRequest) -> WireResponse:
-        if service.requests >= at:
-            raise Killed
-        return await service.send(request)
+    async def _export(self, life: Life, night: int) -> ExportResult:
+        s, counters = self.s, Counters()
+        self.runs += 1
+        rng = random.Random(f"client {s.seed} {self.runs}")
+        client = Client(
+            life.send,
+            Door(s.rate, s.walkers[night], rng=rng),
+            counters=counters,
+            rng=rng,
+            deadline_at=asyncio.get_running_loop().time() + 7200,
+            wall_clock=lambda: self._now().timestamp(),
+        )
+        destination = str(life.folder / "exports")
+        request = ExportRequest(
+            account_sid=SID,
+            base_url="https://api.invalid/v1",
+            destination=destination,
+            state=AccountState(life.folder / "state" / SID),
+            formats=("parquet",),
+            page_size=s.page_sizes[night],
+            walkers=s.walkers[night],
+            allow_shrink=True,
+        )
+        store = PassedStore(open_store(destination), life)
+        ports = ExportPorts(client.list_page, store, counters, self._now, life.run_inline)
+        return await export_account(request, ports)
 
-    return send, left - 1
+    def _now(self) -> datetime:
+        seconds = asyncio.get_running_loop().time() + self.clock_error
+        return datetime.fromtimestamp(EPOCH, UTC) + timedelta(seconds=seconds)
 
+    def _move_clock(self) -> None:
+        """Between two runs the clock is set, and once more in the middle of the run."""
+        jumps = self.s.clock_jumps
+        if not jumps:
+            return
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, TurningLoop)
+        self.clock_error = jumps[self.runs % len(jumps)]
+        following = jumps[(self.runs + 1) % len(jumps)]
+        loop.at_turns[loop.turns + JUMP_TURN] = lambda: setattr(self, "clock_error", following)
 
-async def _export(s: Scenario, service: Service, folder: Path, night: int, send: object) -> ExportResult:
-    counters = Counters()
-    rng = random.Random(f"client {s.seed} {service.requests}")
-    walkers = s.walkers[night]
-    door = Door(100.0, walkers, rng=rng)
-    deadline_at = asyncio.get_running_loop().time() + 7200
-    client = Client(
-        send, door, counters=counters, rng=rng, deadline_at=deadline_at, wall_clock=lambda: _now().timestamp()
-    )  # type: ignore[arg-type]
-    request = ExportRequest(
-        account_sid=SID,
-        base_url="https://api.invalid/v1",
-        destination=str(folder / "exports"),
-        state=AccountState(folder / "state" / SID),
-        formats=("parquet",),
-        page_size=s.page_sizes[night],
-        walkers=walkers,
-        allow_shrink=True,
-    )
-    ports = ExportPorts(client.list_page, open_store(str(folder / "exports")), counters, _now, _inline)
-    return await export_account(request, ports)
-
-
-def _now() -> datetime:
-    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=asyncio.get_running_loop().time())
-
-
-async def _inline(work: Callable[[], None]) -> None:
-    await asyncio.sleep(0)
-    work()
-
-
-def _digest(service: Service, folder: Path) -> str:
-    digest = hashlib.sha256(repr(service.log).encode())
-    for path in sorted(folder.glob("exports/**/*")):
-        if path.is_file():
-            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return digest.hexdigest()
+    def _digest(self) -> str:
+        digest = hashlib.sha256(repr(self.service.log).encode())
+        exports = self.folder / "exports"
+        for path in sorted(exports.glob("**/*")):
+            if path.is_file():
+                digest.update(str(path.relative_to(exports)).encode() + path.read_bytes())
+        return digest.hexdigest()

@@ -1,47 +1,57 @@
-"""A fake service above the wire: a list that changes while it is read, its tokens, faults and limits.
+"""A fake service above the wire: a list that changes while it is read, its tokens, faults, limits and lies.
 
-It keeps the whole history, so that the checker knows what was true when. Nothing of the product is used but the wire's values.
+It keeps the whole history, so that the checker knows what was true when. Nothing of the product is used but the wire's
+values.
 """
 
 from __future__ import annotations
 
 import asyncio
 import bisect
-import json
 import random
 from base64 import b64decode, b64encode
+from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+
+import orjson
 
 from syncer.model import WireFailed, WireRequest, WireResponse
+from tests.simulation.population import EPOCH, Population, User, show_time
 from tests.simulation.scenario import Scenario
 
-LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
-CHANGES_MAX = 120
-"""Changes during one night."""
+CHANGES_MAX = 60
+"""Changes during one night: a list that grows faster than it is read has no end."""
+GRACE_SECONDS = 0.000_05
+"""Some turns of the loop, until whoever reads a 429 has closed its door."""
+STALL_SECONDS = 60.0
+FAULTS = ("500", "502", "503", "504", "429", "cut", "timeout", "stall", "html", "half", "none")
+_JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a page token of this service means."""
+
+    place: tuple[str, str]
+    offset: int
+    issued_at: float
+    page_size: int
 
 
 @dataclass(slots=True)
-class User:
-    """One user with its whole life, in request numbers."""
+class Account:
+    """What the checker wants to know about one run of the client."""
 
-    id: str
-    place: str
-    created_at: str
-    updated_at: str
-    deleted_at: str | None
-    born: int
-    gone: int | None = None
-    """The request number at which it left the list."""
-    changed: list[int] = field(default_factory=list)
-    """Request numbers of its updates."""
-    moved: list[int] = field(default_factory=list)
-    """Request numbers at which it changed its place."""
-    versions: list[tuple[str, str | None]] = field(default_factory=list)
-    """Every (updated_at, deleted_at) it ever had."""
-
-    def body(self) -> dict[str, object]:
-        """As the service serves it."""
-        return {"id": self.id, "createdAt": self.created_at, "updatedAt": self.updated_at, "deletedAt": self.deleted_at}
+    good: int = 0
+    failed: int = 0
+    """Answers that are worth another attempt, 429 left out."""
+    early: int = 0
+    """Requests inside a Retry-After window."""
+    too_fast: int = 0
+    """Requests beyond the rate that the client was set to, with a burst of two."""
+    sent_at: deque[float] = field(default_factory=lambda: deque(maxlen=256))
 
 
 class Service:
@@ -51,104 +61,94 @@ class Service:
         self.s = s
         self.random = random.Random(f"service {s.seed}")
         self.requests = 0
-        self.users: dict[str, User] = {}
-        self.everyone: list[User] = []
-        self.places: list[tuple[str, str]] = []
-        """(place, id), sorted: the list."""
-        self.now = 0
+        self.population = Population(s, self.random)
         self.in_flight = 0
         self.served_at: list[float] = []
-        self.closed_until = -1.0
-        self.early_requests = 0
         self.is_in_burst = False
+        self.outage_until = 0.0
+        self.storm_left = s.storm
+        self.lies_left = s.lies
         self.log: list[tuple[int, str, int]] = []
+        self.served: dict[tuple[str | None, bytes], list[str]] = {}
+        """What was served: by the token asked with and the hash of the ids, the ids."""
         self.changes_left = CHANGES_MAX
-        for _ in range(s.users):
-            self._create()
+        self.account = Account()
+        self.closed_from = self.closed_until = -1.0
 
-    # -- changes ------------------------------------------------------------------------------------------------
-
-    def _stamp(self) -> str:
-        self.now += 1
-        minute, second = divmod(self.now, 60)
-        hour, minute = divmod(minute, 60)
-        day, hour = divmod(hour, 24)
-        return f"2024-{1 + day // 28:02d}-{1 + day % 28:02d}T{hour:02d}:{minute:02d}:{second:02d}Z"
-
-    def _create(self) -> None:
-        stamp = self._stamp()
-        head = "".join(LETTERS[(self.now >> (5 * j)) & 31] for j in range(9, -1, -1))
-        tail = "".join(self.random.choices(LETTERS, k=16))
-        user_id = f"comms_pushnotificationuser_{head}{tail}"
-        place = "".join(self.random.choices(LETTERS, k=12)) if self.s.random_places else user_id
-        user = User(user_id, place, stamp, stamp, None, self.requests, versions=[(stamp, None)])
-        self.users[user_id] = user
-        self.everyone.append(user)
-        bisect.insort(self.places, (place, user_id))
+    def begin_run(self) -> None:
+        """A new process asks: it cannot know what an earlier one was told."""
+        self.account = Account()
+        self.closed_from = self.closed_until = -1.0
 
     def change(self) -> None:
         """One change of the kind that happens while a list is read."""
-        kind = self.random.choice(["create", "create", "delete", "update"])
-        if kind == "create" or not self.users:
-            self._create()
-            return
-        user = self.users[self.random.choice(self.places)[1]]
-        if kind == "delete" and not self.s.tombstones:
-            self.places.remove((user.place, user.id))
-            del self.users[user.id]
-            user.gone = self.requests
-            return
-        user.updated_at = self._stamp()
-        if kind == "delete":
-            user.deleted_at = user.updated_at
-        user.changed.append(self.requests)
-        user.versions.append((user.updated_at, user.deleted_at))
-        if self.s.moves_on_update:
-            self.places.remove((user.place, user.id))
-            user.place = f"~{self.now:012d}"
-            user.moved.append(self.requests)
-            bisect.insort(self.places, (user.place, user.id))
+        self.population.change(self.requests, _now())
 
     # -- the wire -----------------------------------------------------------------------------------------------
 
     async def send(self, request: WireRequest) -> WireResponse:
         """Answer one request, later."""
-        loop_time = asyncio.get_running_loop().time()
+        sent_at = _now()
         self.requests += 1
-        if loop_time < self.closed_until:
-            self.early_requests += 1
-        refused = self._limits(loop_time)
+        self._note(sent_at)
+        refused = self._limits(sent_at)
         self.in_flight += 1
         try:
             await asyncio.sleep(self.s.latency_seconds * self.random.uniform(0.5, 1.5))
-            if refused is not None:
-                return refused
-            return self._answer(request, loop_time)
+            answer = refused if refused is not None else await self._answer(request)
+        except WireFailed:
+            self.account.failed += 1
+            raise
         finally:
             self.in_flight -= 1
+        return self._told(answer)
+
+    def _note(self, now: float) -> None:
+        account, rate = self.account, int(self.s.rate)
+        account.early += now < self.closed_until and now > self.closed_from
+        if len(account.sent_at) > rate + 1 and now - account.sent_at[-rate - 2] < 1.0 - 1e-3:
+            account.too_fast += 1
+        account.sent_at.append(now)
+
+    def _told(self, answer: WireResponse) -> WireResponse:
+        if answer.status == 200 and answer.body.endswith(b"}"):
+            self.account.good += 1
+        elif answer.status not in (400, 429):
+            self.account.failed += 1
+        after = answer.headers.get("retry-after", "")
+        if answer.status in (429, 503) and after.isdigit():
+            now = _now()
+            if now >= self.closed_until:
+                self.closed_from = now + GRACE_SECONDS
+            self.closed_until = max(self.closed_until, now + int(after))
+        return answer
 
     def _limits(self, now: float) -> WireResponse | None:
         self.served_at = [t for t in self.served_at if t > now - 1.0]
         too_fast = self.s.rate_limit is not None and len(self.served_at) >= self.s.rate_limit + 5
         too_many = self.s.concurrency_limit is not None and self.in_flight >= self.s.concurrency_limit
-        if too_fast or too_many:
+        in_storm = self.storm_left > 0 and self.requests > self.s.storm_at
+        if too_fast or too_many or in_storm:
+            self.storm_left -= in_storm
             return self._throttle(now)
         self.served_at.append(now)
         return None
 
     def _throttle(self, now: float) -> WireResponse:
-        after = self.random.choice(["1", "3", "0", None, "soon", "-5"])
-        if after in ("1", "3"):
-            self.closed_until = max(self.closed_until, -1.0)
-        headers = {} if after is None else {"retry-after": after}
-        return _error(429, 20429, headers)
+        date = {"retry-after": show_date(now + 2), "date": show_date(now)}
+        after = self.random.choice(["1", "3", "0", "2", None, "soon", "-5", "1.5", "", "1e3", "+1", date])
+        if isinstance(after, dict):
+            return _error(429, 20429, after)
+        return _error(429, 20429, {} if after is None else {"retry-after": after})
 
-    def _answer(self, request: WireRequest, now: float) -> WireResponse:
+    async def _answer(self, request: WireRequest) -> WireResponse:
+        now = _now()
         while self.random.random() < self.s.churn and self.changes_left:
-            self.changes_left -= 1  # a list that grows faster than it is read has no end
+            self.changes_left -= 1
             self.change()
-        fault = self._fault()
-        if fault is not None:
+        if self._is_out(now):
+            raise WireFailed("connect", "simulated outage", sent=False)
+        if (fault := await self._fault()) is not None:
             return fault
         params = dict(request.params)
         size = int(params.get("pageSize", "50"))
@@ -156,52 +156,58 @@ class Service:
         self.log.append((self.requests, token or "", size))
         if self.s.size_that_fails is not None and size >= self.s.size_that_fails:
             return _error(500, 20500)
-        start = self._position(token, size, now)
-        if start is None:
-            return _error(400, 20404)
-        return self._page(start, size, token, now)
+        position = self._position(token, size, now)
+        return _error(400, 20404) if position is None else self._page(position, size, token, now)
 
-    def _fault(self) -> WireResponse | None:
+    def _is_out(self, now: float) -> bool:
+        if self.s.outage_at and self.requests >= self.s.outage_at and not self.outage_until:
+            self.outage_until = now + self.s.outage_seconds
+        return now < self.outage_until
+
+    async def _fault(self) -> WireResponse | None:
         probability = self.s.burst if self.is_in_burst else self.s.faults
         self.is_in_burst = self.random.random() < probability
         if not self.is_in_burst:
             return None
-        kind = self.random.choice(["500", "502", "503", "504", "429", "cut", "timeout", "html", "half", "empty"])
-        if kind in ("cut", "timeout"):
+        kind = self.random.choice(
+            ["500", "502", "503", "504", "429", "cut", "timeout", "stall", "html", "half", "none"]
+        )
+        if kind == "stall":
+            await asyncio.sleep(STALL_SECONDS)
+        if kind in ("cut", "timeout", "stall"):
             raise WireFailed("disconnected" if kind == "cut" else "timeout", f"simulated {kind}")
         if kind == "html":
             return WireResponse(200, {"content-type": "text/html"}, b"<html>gateway</html>")
         if kind == "half":
-            return WireResponse(200, {"content-type": "application/json"}, b'{"users":[{"id":"comms_')
-        if kind == "empty":
-            return WireResponse(200, {"content-type": "application/json"}, b"")
+            return WireResponse(200, _JSON, b'{"users":[{"id":"comms_')
+        if kind == "none":
+            return WireResponse(200, _JSON, b"")
         headers = {"retry-after": "1"} if kind in ("429", "503") else {}
         return _error(int(kind), 20000 + int(kind), headers)
 
-    def _listed(self) -> list[tuple[str, str]]:
-        return self.places[::-1] if self.s.newest_first else self.places
+    # -- pages --------------------------------------------------------------------------------------------------
 
     def _position(self, token: str | None, size: int, now: float) -> int | None:
         if token is None:
             return 0
-        try:
-            key = json.loads(b64decode(token, validate=True))
-        except ValueError:
+        meant = read_token(token)
+        if meant is None:
             return None
-        if self.s.token_ttl_seconds is not None and now - key["at"] > self.s.token_ttl_seconds:
+        if self.s.token_ttl_seconds is not None and now - meant.issued_at > self.s.token_ttl_seconds:
             return None
-        if self.s.tokens_bound_to_size and key["size"] != size:
+        if self.s.tokens_bound_to_size and meant.page_size != size:
             return None
+        if self.s.liar == "page_one_for_ever" and self._lies():
+            return 0
         if self.s.token_kind == "offset":
-            return int(key["offset"])
-        place = (key["place"], key["id"])
-        at = bisect.bisect_right(self.places, place)
+            return meant.offset
+        places = self.population.places
         if self.s.newest_first:
-            return len(self.places) - bisect.bisect_left(self.places, place)
-        return at
+            return len(places) - bisect.bisect_left(places, meant.place)
+        return bisect.bisect_right(places, meant.place)
 
     def _page(self, start: int, size: int, token: str | None, now: float) -> WireResponse:
-        listed = self._listed()
+        listed = self.population.listed()
         wanted = size
         if self.random.random() < self.s.short_pages:
             wanted = max(1, size // 2)
@@ -211,67 +217,86 @@ class Service:
         is_last = start + len(rows) >= len(listed) and (wanted > 0 or not listed)
         if self.s.end == "empty_page":
             is_last = start >= len(listed)
-        following: object = None
-        if not is_last:
-            following = self._token(rows, start + len(rows), size, token, now)
-        users = [self.users[i].body() for _, i in rows]
-        return self._envelope(users, following, token, is_last)
+        following = None if is_last else self._token(rows, start + len(rows), size, token, now)
+        if self.s.liar == "repeat_page" and start >= size and start // size % 2 and rows and self._lies():
+            rows = listed[start - size : start]
+        return self._envelope([self.population.users[i] for _, i in rows], following, token, is_last)
 
     def _token(self, rows: list[tuple[str, str]], offset: int, size: int, token: str | None, now: float) -> str:
         at = round(now, 3) if self.s.token_ttl_seconds is not None else 0
         bound = size if self.s.tokens_bound_to_size else 0
+        hop = 0
         if self.s.token_kind == "offset":
-            key: dict[str, object] = {"offset": offset, "at": at, "size": bound}
+            place, user_id = "", ""
         elif rows:
-            key = {"place": rows[-1][0], "id": rows[-1][1], "at": at, "size": bound}
-        elif token is not None:
-            key = {**json.loads(b64decode(token)), "at": at, "hop": self.random.randrange(10**9)}
+            place, user_id = rows[-1]
+        elif token is not None and (meant := read_token(token)) is not None:
+            (place, user_id), hop = meant.place, self.random.randrange(10**9)
         else:
-            key = {"place": "~" if self.s.newest_first else "", "id": "", "at": at, "size": bound}
-        return b64encode(json.dumps(key).encode()).decode()
+            place, user_id = ("~" if self.s.newest_first else ""), ""
+        if self.s.liar == "page_one_for_ever":
+            hop = self.requests
+        return show_token(place, user_id, offset if self.s.token_kind == "offset" else 0, at, bound, hop)
 
-    def _envelope(
-        self, users: list[dict[str, object]], following: object, token: str | None, is_last: bool
-    ) -> WireResponse:
+    def _envelope(self, users: list[User], following: str | None, token: str | None, is_last: bool) -> WireResponse:
         pagination: dict[str, object] = {"self": token or "start", "next": following}
         if is_last and self.s.end == "absent":
             del pagination["next"]
         if is_last and self.s.end == "empty":
             pagination["next"] = ""
-        document: dict[str, object] = {"users": users, "pagination": pagination}
-        self._lie(document, pagination, token, is_last)
-        return WireResponse(200, {"content-type": "application/json"}, json.dumps(document).encode())
+        document: dict[str, object] = {"users": [user.body() for user in users], "pagination": pagination}
+        if self.s.liar:
+            self._lie(document, pagination, token, is_last)
+        ids = sorted(user.id for user in users) if document["users"] else []
+        self.served[token, sha256("\n".join(ids).encode()).digest()] = ids
+        return WireResponse(200, _JSON, orjson.dumps(document))
+
+    def _lies(self) -> bool:
+        self.lies_left -= 1
+        return self.lies_left >= 0
 
     def _lie(
         self, document: dict[str, object], pagination: dict[str, object], token: str | None, is_last: bool
     ) -> None:
         liar = self.s.liar
-        if liar == "self_loop" and token is not None:
+        if liar == "self_loop" and token is not None and self._lies():
             pagination["next"] = token
-        elif liar == "loop" and is_last and self.log:
+        elif liar == "loop" and is_last and self._lies():
             earlier = [t for _, t, _ in self.log if t]
             pagination["next"] = earlier[len(earlier) // 2] if earlier else None
-        elif liar == "endless_empty" and is_last:
+        elif liar == "endless_empty" and is_last and self._lies():
             document["users"] = []
-            pagination["next"] = b64encode(
-                json.dumps({"place": "~~", "id": "", "at": 0, "size": 0, "n": self.requests}).encode()
-            ).decode()
-        elif liar == "drop_pagination" and token is not None:
+            pagination["next"] = show_token("~~", "", 10**6, 0, 0, self.requests)
+        elif liar == "drop_pagination" and token is not None and self._lies():
             del document["pagination"]
-        elif liar == "next_number":
+        elif liar == "next_number" and self._lies():
             pagination["next"] = 7
-        elif liar == "repeat_page" and token is not None:
-            pagination["next"] = None if is_last else pagination["next"]
+
+
+def show_token(place: str, user_id: str, offset: int, at: float, page_size: int, hop: int) -> str:
+    """A page token: opaque to the client."""
+    return b64encode(f"{place} {user_id} {offset} {at} {page_size} {hop}".encode()).decode()
+
+
+def read_token(token: str) -> Position | None:
+    """What a page token means; None for a foreign one."""
+    try:
+        place, user_id, offset, at, page_size, _ = b64decode(token, validate=True).decode().split(" ")
+        return Position((place, user_id), int(offset), float(at), int(page_size))
+    except ValueError:
+        return None
+
+
+@lru_cache(4096)
+def show_date(at: float) -> str:
+    """An HTTP date."""
+    return show_time(EPOCH + int(at), "%a, %d %b %Y %H:%M:%S GMT")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _error(status: int, code: int, headers: dict[str, str] | None = None) -> WireResponse:
-    body = {
-        "errors": [
-            {"code": code, "message": f"simulated {status}", "infoUrl": "https://example.invalid", "context": None}
-        ]
-    }
-    return WireResponse(
-        status,
-        {"content-type": "application/json", "twilio-request-id": "RQsim", **(headers or {})},
-        json.dumps(body).encode(),
-    )
+    body = b'{"errors":[{"code":%d,"message":"simulated %d","infoUrl":"https://example.invalid","context":null}]}'
+    return WireResponse(status, {**_JSON, "twilio-request-id": "RQsim", **(headers or {})}, body % (code, status))
