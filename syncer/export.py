@@ -15,14 +15,18 @@ from syncer.crawl.recorder import Recorder, RunBlocking
 from syncer.crawl.spool import PageRepeated, RunFacts, Spool, rejects_lines
 from syncer.crawl.walk import Walk
 from syncer.errors import CoverageNotProven, GuardTripped, SyncerError
+from syncer.guards import Before, Contract, Limits, Now, find_tripped
 from syncer.lock import hold_lock
-from syncer.model import Check, Counters, ListPage
+from syncer.model import Check, Counters, FetchUser, ListPage
 from syncer.probing import Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
+from syncer.reconcile import confirm_missing
 from syncer.snapshot.catalog import Published, load_latest, load_snapshot
 from syncer.snapshot.columns import make_encoder, pack
+from syncer.snapshot.fetched import FetchedUser
+from syncer.snapshot.gone import Gone
 from syncer.snapshot.layout import Compression, Format, manifest_path
-from syncer.snapshot.manifest import CrawlFacts, FileFacts, Manifest, Previous, Tool
+from syncer.snapshot.manifest import CrawlFacts, FileFacts, Manifest, Previous, ReconciliationFacts, Tool
 from syncer.snapshot.pages import read_page_index
 from syncer.snapshot.publish import Signer, publication
 from syncer.snapshot.sinks import SinkOptions
@@ -56,6 +60,17 @@ class ExportRequest:
     max_rejects: int = 0
     resume_max_age: timedelta = timedelta(days=1)
     ndjson_compression: Compression = "zstd"
+    with_changes: bool = False
+    """Whether the changes since the previous snapshot are written too."""
+    confirm_vanished: int | None = None
+    """How many missing users may be fetched one by one; None: none is."""
+    contract: Contract = "evolve"
+    allow_drift: bool = False
+
+    @property
+    def accepts_more(self) -> bool:
+        """Whether what a guard refused before may pass now."""
+        return self.allow_shrink or self.allow_drift or self.confirm_vanished is not None
 
     @property
     def with_lines(self) -> bool:
@@ -77,6 +92,8 @@ class ExportPorts:
     """Passes items on until the run is cancelled: for long pieces of blocking work."""
     signer: Signer | None = None
     """Signs the manifest; None: it is not signed."""
+    fetch_user: FetchUser | None = None
+    """Needed where missing users are to be confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +132,8 @@ class _Run:
     """Loop time."""
     notes: list[str] = field(default_factory=list)
     entries_refused: int = 0
+    added: tuple[FetchedUser, ...] = ()
+    reconciliation: ReconciliationFacts | None = None
 
 
 async def export_account(request: ExportRequest, ports: ExportPorts) -> ExportResult:
@@ -132,7 +151,7 @@ async def export_account(request: ExportRequest, ports: ExportPorts) -> ExportRe
 async def _finish(run: _Run) -> ExportResult:
     """A run whose data was refused is not resumed: what it holds would only be refused again."""
     try:
-        proven = await _crawl_until_proven(run)
+        proven = await _reconcile(run, await _crawl_until_proven(run))
         _check_guards(run, proven)
     except GuardTripped:
         run.spool.set_numbers(refused=_REFUSED_BY_GUARD)
@@ -228,34 +247,75 @@ def _staging_task(run: _Run) -> StagingTask:
         run.facts.with_lines,
         request.state.folder,
         run.ports.stoppable,
+        previous=run.previous.manifest if run.previous else None,
+        with_changes=request.with_changes,
+        gone_ids_max=request.confirm_vanished or 0,
+        added=run.added,
     )
 
 
+async def _reconcile(run: _Run, proven: Proven) -> Proven:
+    """Ask for the users that are missing; those that exist are added, and all is written and proven again."""
+    request, gone, fetch_user = run.request, proven.gone, run.ports.fetch_user
+    if request.confirm_vanished is None or fetch_user is None or gone is None:
+        return proven
+    if gone.unreadable or not 0 < gone.vanished <= request.confirm_vanished:
+        if why := gone.unreadable or (f"{gone.vanished} are missing" if gone.vanished else ""):
+            run.notes.append(f"missing users were not confirmed one by one: {why}")
+        return proven
+    run.ports.counters.phase = "confirming"
+    absent, found = await confirm_missing(
+        gone.ids, fetch_user, workers=request.walkers, with_lines=run.facts.with_lines
+    )
+    run.reconciliation = ReconciliationFacts(gone.vanished, absent, tuple(user.id for user in found))
+    run.added = found
+    if not found:
+        return proven
+    deleted = sum(user.is_deleted for user in found)
+    run.notes.append(
+        f"the list left out {len(found)} users that exist ({deleted} of them deleted); they were fetched one by one"
+        " and added"
+    )
+    return await _stage_again(run, proven)
+
+
+async def _stage_again(run: _Run, proven: Proven) -> Proven:
+    """With the added users; what a look back at some pages showed still holds."""
+    run.ports.counters.phase = "writing"
+    staged: list[Proven] = []
+    await run.ports.run_blocking(lambda: staged.append(stage_and_prove(run.spool, _staging_task(run))))
+    return replace(staged[0], places=proven.places)
+
+
 def _check_guards(run: _Run, proven: Proven) -> None:
-    """Figures beyond their limits are not published: each says the figure, the limit and what accepts it."""
-    request = run.request
-    if proven.rejects.count > request.max_rejects:
-        kept = request.state.write_rejects(run.facts.snapshot_id, rejects_lines(run.spool.rejects()))
-        raise GuardTripped(
-            f"{proven.rejects.count} users break the contract, and guards.max_rejects allows {request.max_rejects}",
-            hint=f"they are kept whole in {kept}; nothing was published",
-        )
-    before = run.previous.manifest.users if run.previous else 0
-    now = proven.merged.users
-    if request.allow_shrink or not before:
+    """Figures beyond their limits are not published."""
+    request, gone = run.request, proven.gone or Gone()
+    is_known = proven.gone is not None and not gone.unreadable
+    now = Now(
+        users=proven.merged.users,
+        rejects=proven.rejects.count,
+        fields=proven.fields,
+        vanished=gone.vanished if is_known else None,
+        purged=gone.purged,
+        confirmed=run.reconciliation.gone if run.reconciliation else 0,
+    )
+    last = run.previous.manifest if run.previous else None
+    before = Before(last.users, last.deleted_users, last.fields) if last else None
+    limits = Limits(
+        max_vanished_share=request.max_vanished_share,
+        max_rejects=request.max_rejects,
+        contract=request.contract,
+        allow_shrink=request.allow_shrink,
+        allow_drift=request.allow_drift,
+        confirm_max=request.confirm_vanished,
+    )
+    if (tripped := find_tripped(now, before, limits)) is None:
         return
-    if now == 0:
-        raise GuardTripped(
-            f"the list is empty now, and the last snapshot holds {before} users",
-            hint="nothing was published; --allow-shrink accepts it",
-        )
-    share = (before - now) / before
-    if share > request.max_vanished_share:
-        raise GuardTripped(
-            f"{share:.1%} of the {before} users of the last snapshot are gone, and guards.max_vanished_share"
-            f" allows {request.max_vanished_share:.1%}",
-            hint="nothing was published; --allow-shrink accepts it",
-        )
+    kept = ""
+    if tripped.name == "rejects":
+        path = request.state.write_rejects(run.facts.snapshot_id, rejects_lines(run.spool.rejects()))
+        kept = f"they are kept whole in {path}; "
+    raise GuardTripped(tripped.sentence, hint=f"{kept}nothing was published; {tripped.accepted_by}")
 
 
 async def _publish(run: _Run, proven: Proven) -> ExportResult:
@@ -279,7 +339,7 @@ def _manifest(run: _Run, proven: Proven) -> Manifest:
         snapshot_id=run.facts.snapshot_id,
         account_sid=request.account_sid,
         started_at=run.facts.started_at,
-        finished_at=run.ports.now().isoformat(timespec="seconds"),
+        finished_at=_finished_at(run),
         users=proven.merged.users,
         deleted_users=proven.merged.deleted_users,
         files=proven.files,
@@ -303,9 +363,22 @@ def _manifest(run: _Run, proven: Proven) -> Manifest:
         tool=Tool("syncer", VERSION),
         formats=request.formats,
         ndjson_compression=request.ndjson_compression,
+        changes=proven.changes,
+        reconciliation=run.reconciliation,
+        fields=proven.fields,
         tree=proven.tree,
         signed_by=run.ports.signer.fingerprint if run.ports.signer else None,
     )
+
+
+def _finished_at(run: _Run) -> str:
+    """The wall clock may have been set back while the run lasted; nothing ends before it begins."""
+    return max(run.ports.now(), datetime.fromisoformat(run.facts.started_at)).isoformat(timespec="seconds")
+
+
+def _finished_at(run: _Run) -> str:
+    """The wall clock may have been set back while the run lasted; nothing ends before it begins."""
+    return max(run.ports.now(), datetime.fromisoformat(run.facts.started_at)).isoformat(timespec="seconds")
 
 
 def _result(run: _Run, manifest: Manifest) -> ExportResult:
@@ -347,6 +420,8 @@ def _open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> _Run:
     _fill_counters(ports.counters, spool, previous)
     if facts.plan_reason:
         notes.append(f"walked by one walker: {facts.plan_reason}")
+    if request.with_changes and previous is None:
+        notes.append("no changes were written: there is no previous snapshot to compare with")
     return _Run(request, ports, spool, facts, previous, resumed, asyncio.get_running_loop().time(), notes)
 
 
@@ -364,7 +439,7 @@ def _why_not_resume(request: ExportRequest, ports: ExportPorts, facts: RunFacts,
     age = ports.now() - datetime.fromisoformat(facts.started_at)
     if request.fresh:
         return "--fresh was given"
-    if refused and not (refused == _REFUSED_BY_GUARD and request.allow_shrink):
+    if refused and not (refused == _REFUSED_BY_GUARD and request.accepts_more):
         return "its data was refused"
     if facts.account_sid != request.account_sid or facts.base_url != request.base_url:
         return "it was of another account or another base URL"
@@ -384,7 +459,9 @@ def _begin(request: ExportRequest, ports: ExportPorts, spool: Spool, previous: P
     plan = _plan(request, ports, previous)
     facts = RunFacts(
         account_sid=request.account_sid,
-        snapshot_id=reserve_snapshot_id(ports.store, request.account_sid, started_at),
+        snapshot_id=reserve_snapshot_id(
+            ports.store, request.account_sid, started_at, after=previous.manifest.snapshot_id if previous else None
+        ),
         started_at=started_at.isoformat(timespec="seconds"),
         base_url=request.base_url,
         with_lines=request.with_lines,

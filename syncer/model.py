@@ -69,6 +69,10 @@ class ListPage(Protocol):
         ...
 
 
+FetchUser = Callable[[str], Awaitable[dict[str, object] | None]]
+"""One user by id, as served; None when there is no such user. Raises SyncerError when nothing is left to try."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
     """A user that breaks the contract, kept whole."""

@@ -5,7 +5,8 @@ The proof reads page records; what users stand where comes from the merge, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from syncer.crawl.spool import PageRepeated, SortedPage, Spool, rejects_lines
 from syncer.errors import CoverageNotProven
 from syncer.model import Check
 from syncer.snapshot.columns import unpack
+from syncer.snapshot.fetched import FetchedUser
+from syncer.snapshot.fields import FieldNames
+from syncer.snapshot.gone import Gone, GoneUsers
 from syncer.snapshot.layout import Format
-from syncer.snapshot.manifest import FileFacts, Order, PageIndexFacts, RejectsFacts, TreeFacts
+from syncer.snapshot.manifest import ChangesFacts, FileFacts, Manifest, Order, PageIndexFacts, RejectsFacts, TreeFacts
 from syncer.snapshot.merge import Merge, MergeFacts
 from syncer.snapshot.sinks import SinkOptions, write_parts
 from syncer.snapshot.staging import Staging
@@ -37,6 +41,13 @@ class StagingTask:
     with_lines: bool
     work_dir: Path
     stoppable: Callable[[Iterable[Any]], Iterable[Any]]
+    previous: Manifest | None = None
+    """The snapshot before, to look for users that are gone."""
+    with_changes: bool = False
+    gone_ids_max: int = 0
+    """How many ids of vanished users are to be named."""
+    added: tuple[FetchedUser, ...] = ()
+    """Users that were fetched one by one because no page held them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +62,17 @@ class Proven:
     tree: TreeFacts
     page_index: PageIndexFacts
     rejects: RejectsFacts
+    fields: tuple[str, ...]
+    added: int
+    gone: Gone | None
+    changes: ChangesFacts | None
     places: str = ""
     """What a look back at some pages showed, in words."""
 
     def checks(self) -> tuple[Check, ...]:
         """What was tested, in words, for the manifest."""
         served = self.coverage.users_served
-        left_out = served - self.coverage.rejects - self.merged.users
+        left_out = served - self.coverage.rejects - (self.merged.users - self.added)
         moved = self.repeats.moved_users
         stable = f"{moved} users moved while the list was read" if moved else "no user moved"
         return (
@@ -66,6 +81,7 @@ class Proven:
                 "unique", True, f"{served} users served, {left_out} of them twice at stitches or moved, each kept once"
             ),
             Check("stable_places", True, f"{stable}; {self.places}" if self.places else stable),
+            *((Check("vanished", True, _gone_words(self.gone)),) if self.gone else ()),
         )
 
 
@@ -78,14 +94,44 @@ def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
         )
     order = find_order(spool.pages())
     task.staging.begin()
-    merge = Merge(spool.sorted_pages(), lambda page: _load(spool, task, page), work_dir=task.work_dir)
+    merge = Merge(_all_pages(spool, task), lambda page: _load(spool, task, page), work_dir=task.work_dir)
+    fields, store = FieldNames(), task.staging.store
+    gone = GoneUsers(store, task.previous, task.gone_ids_max) if task.previous else None
+    changes = task.staging.changes_sink(task.previous) if task.previous and task.with_changes else None
     sinks, tree_sink = task.staging.sinks(task.formats, task.options), task.staging.tree_sink()
-    files = write_parts(task.stoppable(merge.tables()), sinks, task.options, (tree_sink,))
+    beside = [sink for sink in (tree_sink, fields, gone, changes) if sink is not None]
+    files = write_parts(task.stoppable(merge.tables()), sinks, task.options, beside)
     tree = tree_sink.finish()
     repeats = _judge(spool, task, merge.facts, coverage)
     index = task.staging.write_page_index(spool.pages())
     rejects = task.staging.write_rejects(rejects_lines(spool.rejects()))
-    return Proven(coverage, order, merge.facts, repeats, files, tree, index, rejects)
+    return Proven(
+        coverage,
+        order,
+        merge.facts,
+        repeats,
+        files,
+        tree,
+        index,
+        rejects,
+        fields.names,
+        len(task.added),
+        gone.finish() if gone else None,
+        changes.finish() if changes else None,
+    )
+
+
+def _all_pages(spool: Spool, task: StagingTask) -> Iterator[SortedPage]:
+    """The pages of the spool, and each added user as a page of its own, numbered from -1 down."""
+    added = [SortedPage(-1 - n, -1, n, 0, user.id, user.id) for n, user in enumerate(task.added)]
+    return heapq.merge(spool.sorted_pages(), added, key=lambda page: page.min_id) if added else spool.sorted_pages()
+
+
+def _gone_words(gone: Gone) -> str:
+    if gone.unreadable:
+        return f"cannot be told: {gone.unreadable}"
+    purged = f"; {gone.purged} more had a tombstone" if gone.purged else ""
+    return f"{gone.vanished or 'no'} users of the last snapshot are gone without a tombstone{purged}"
 
 
 def _judge(spool: Spool, task: StagingTask, merged: MergeFacts, coverage: Coverage) -> Repeats:
@@ -103,6 +149,8 @@ def _judge(spool: Spool, task: StagingTask, merged: MergeFacts, coverage: Covera
 
 
 def _load(spool: Spool, task: StagingTask, page: SortedPage) -> Any:
+    if page.page < 0:
+        return task.added[page.sequence].batch
     return unpack(spool.payload(page.page), with_lines=task.with_lines)
 
 

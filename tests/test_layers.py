@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ("errors", "model", "credentials")
 ROOMS = ("api", "crawl", "snapshot", "emulator", "commands")
 SETTINGS = ("accounts", "config_file", "options", "durations", "api.base_url")
-RUN = ("crawl", "snapshot", "lock", "state", "version", "proving", "probing", *SHARED)
+RUN = ("crawl", "snapshot", "lock", "state", "version", "proving", "probing", "guards", "reconcile", *SHARED)
 MAY_IMPORT = {
     **dict.fromkeys(SHARED, SHARED),
     **{room: (room, *SHARED) for room in ("api", "crawl", "snapshot")},
@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "export": RUN,
     "proving": RUN,
     "probing": RUN,
+    "guards": SHARED,
+    "reconcile": ("snapshot", *SHARED),
     "emulator": ("emulator",),
     "__main__": ("commands",),
 }

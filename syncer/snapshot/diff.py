@@ -1,8 +1,8 @@
 """What changed between two snapshots: a merge of two sorted streams in constant memory. Pure: no I/O but the streams'.
 
-The words, for a user by id: ``created`` is in the new snapshot only. In both: ``deleted`` has its tombstone in the new one
-only; ``returned`` had it in the old one only; ``updated`` differs in anything else. In the old one only: ``purged`` had
-its tombstone there; ``vanished`` had none, which is only said between complete snapshots, else it is ``missing``.
+The words, for a user by id: ``created`` is in the new snapshot only. In both: ``deleted`` has a tombstone in the new
+one only; ``returned`` had it in the old one only; ``updated`` differs in anything else. In the old one only: ``purged``
+had its tombstone there; ``vanished`` had none, which is only said between complete snapshots, else it is ``missing``.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Diff:
     def __init__(self, *, complete: bool = True) -> None:
         """``complete``: whether both snapshots are; a user missing from an incomplete one may well exist."""
         self.counts = ChangeCounts()
+        self.complete = complete
         self._gone: Change = "vanished" if complete else "missing"
 
     def tables(self, old: Iterable[Any], new: Iterable[Any]) -> Iterator[Any]:

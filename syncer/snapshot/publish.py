@@ -70,7 +70,7 @@ def publication(store: Store, manifest: Manifest, signer: Signer | None = None) 
     return [
         Step("check what is staged", lambda: _check_staged(staging, manifest)),
         *(Step(f"place {form}", partial(_place_parts, staging, form)) for form in manifest.formats),
-        Step("place the changes", lambda: _place_changes(staging, manifest)),
+        *_changes_steps(staging, manifest),
         Step("place the page index", lambda: _place_file(store, staging.pages, manifest.page_index.path)),
         *([Step("place the hash tree", lambda: _place_tree(staging, manifest))] if manifest.tree else []),
         Step("place the rejects", lambda: _place_rejects(staging, manifest)),
@@ -149,12 +149,14 @@ def _place_parts(staging: Staging, form: Format) -> None:
     _place_partition(staging, staging.parts(form), final, form)
 
 
-def _place_changes(staging: Staging, manifest: Manifest) -> None:
+def _changes_steps(staging: Staging, manifest: Manifest) -> list[Step]:
     final = layout.changes_folder(staging.account_sid, staging.snapshot_id)
     if manifest.changes:
-        _place_partition(staging, staging.changes, final, "changes")
-    elif staging.store.exists(final):  # of a killed try that was to write them
-        staging.store.set_aside(final, f"{staging.folder}/replaced-changes")
+        return [Step("place the changes", lambda: _place_partition(staging, staging.changes, final, "changes"))]
+    if staging.store.exists(final):  # of a killed try that was to write them
+        aside = f"{staging.folder}/replaced-changes"
+        return [Step("take back the changes", lambda: staging.store.set_aside(final, aside))]
+    return []
 
 
 def _place_partition(staging: Staging, staged: str, final: str, name: str) -> None:
@@ -213,10 +215,13 @@ def _move_pointer(store: Store, manifest: Manifest) -> None:
         return  # never back in time
     target = layout.manifest_path(manifest.account_sid, manifest.snapshot_id)
     sha256 = hashlib.sha256(store.read(target)).hexdigest()
-    store.put_replace(
-        path,
-        dump_json({"version": 1, "snapshot_id": manifest.snapshot_id, "manifest": target, "sha256": sha256}),
-    )
+    store.put_replace(path, build_pointer(manifest.account_sid, manifest.snapshot_id, sha256))
+
+
+def build_pointer(account_sid: str, snapshot_id: str, sha256: str) -> bytes:
+    """The content of ``latest.json``; ``sha256`` is the manifest's, in hex."""
+    target = layout.manifest_path(account_sid, snapshot_id)
+    return dump_json({"version": 1, "snapshot_id": snapshot_id, "manifest": target, "sha256": sha256})
 
 
 def read_pointer(store: Store, account_sid: str) -> str | None:

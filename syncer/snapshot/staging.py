@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
+from syncer.errors import DataRefused, SnapshotMismatch, StorageFailed
 from syncer.model import PageRecord
 from syncer.snapshot import layout
 from syncer.snapshot.changes import ChangesSink
@@ -18,9 +20,14 @@ from syncer.snapshot.store import Store
 from syncer.snapshot.tree_file import TreeSink
 
 
-def reserve_snapshot_id(store: Store, account_sid: str, started_at: datetime) -> str:
-    """The id of a run that starts now, moved on by a second while that one is taken; claimed by its staging folder."""
+def reserve_snapshot_id(store: Store, account_sid: str, started_at: datetime, *, after: str | None = None) -> str:
+    """The id of a run that starts now, moved on by a second while that one is taken; claimed by its staging folder.
+
+    It comes ``after`` that of the last snapshot, even when the clock has been set back: the newest is found by name.
+    """
     chosen = layout.snapshot_id(started_at)
+    if after is not None:
+        chosen = max(chosen, layout.next_snapshot_id(after))
     while _is_taken(store, account_sid, chosen) or not store.claim_staging(layout.staging_folder(account_sid, chosen)):
         chosen = layout.next_snapshot_id(chosen)
     return chosen
@@ -63,7 +70,7 @@ class Staging:
         """For the changes since a snapshot, to be fed with the rows of the parts."""
         self.store.claim_staging(self.changes)
         return ChangesSink(
-            read_users(self.store, previous),
+            _comparable(read_users(self.store, previous)),
             previous.snapshot_id,
             self.store.staging_path(self.changes),
             layout.changes_folder(self.account_sid, self.snapshot_id),
@@ -115,3 +122,14 @@ class Staging:
         self.store.claim_staging(self.parts(form))
         final = layout.partition_folder(form, self.account_sid, self.snapshot_id)
         return Sink(form, self.store.staging_path(self.parts(form)), final, options)
+
+
+def _comparable(users: Iterator[Any]) -> Iterator[Any]:
+    """The previous snapshot's users; what is wrong with them is said as what it means for tonight."""
+    try:
+        yield from users
+    except (SnapshotMismatch, StorageFailed) as error:
+        raise DataRefused(
+            f"the changes since the previous snapshot cannot be told: {error.message}",
+            hint="nothing was published; progress is kept, run again without --changes",
+        ) from None

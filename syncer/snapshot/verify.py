@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -17,12 +17,16 @@ import pyarrow as pa
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout
+from syncer.snapshot.chain import check_previous
+from syncer.snapshot.hash_tree import ALGORITHM, LEAF_ROWS, RowHasher
 from syncer.snapshot.layout import Format
 from syncer.snapshot.manifest import FileFacts, Manifest
 from syncer.snapshot.page_cover import PageCover, PageSpan
 from syncer.snapshot.pages import read_page_columns
-from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file, read_ids
+from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file
+from syncer.snapshot.reading import read_part
 from syncer.snapshot.store import FileMissing, Store
+from syncer.snapshot.tree_file import read_tree, root_of_table
 
 _SPAN_COLUMNS = ("stretch", "sequence", "users", "rejects", "min_id", "max_id", "digest")
 
@@ -35,6 +39,9 @@ class _Reading:
     deleted: int = 0
     largest_id: str | None = None
     digest: Any = field(default_factory=hashlib.sha256)
+    added: int = 0
+    """Users met that were fetched one by one: they stand on no page."""
+    hasher: RowHasher = field(default_factory=RowHasher)
     is_whole: bool = True
     checks: list[Check] = field(default_factory=list)
 
@@ -62,13 +69,16 @@ def verify_snapshot(store: Store, account_sid: str, manifest: Manifest) -> list[
         readings[form] = _read_format(store, manifest, form, cover if not readings else None)
         checks += readings[form].checks
         checks.append(_check_users(manifest, form, readings[form]))
+        checks.append(_check_tree(manifest, form, readings[form]))
     if len(readings) > 1:
         checks.append(_check_formats_agree(list(readings.values())))
-    checks.append(index_check)
+    checks += [index_check, *_check_tree_file(store, manifest, next(iter(readings.values()), None))]
     if index and cover:
         checks.append(_check_sums(manifest, index))
         checks.append(_check_cover(cover, next(iter(readings.values()))))
-    return [*checks, *_check_rejects(store, manifest), _check_previous(store, manifest)]
+    checks += _check_reconciliation(manifest, list(readings.values()))
+    checks += _check_changes(store, manifest)
+    return [*checks, *_check_rejects(store, manifest), check_previous(store, manifest)]
 
 
 def _check_manifest(account_sid: str, manifest: Manifest) -> Check:
@@ -103,9 +113,10 @@ def _read_part(store: Store, manifest: Manifest, facts: FileFacts, reading: _Rea
     try:
         with store.open(facts.path) as file:
             check_bytes(file, facts)
-            for ids, deleted in read_ids(file, facts, manifest.ndjson_compression):
-                part.add(ids, deleted)
-                _take(ids.to_pylist(), reading, cover)
+            for batch in read_part(file, facts, manifest):
+                part.add(batch.column("id"), batch.num_rows - batch.column("deleted_at").null_count)
+                reading.hasher.add(pa.Table.from_batches([batch]))
+                _take(batch.column("id").to_pylist(), reading, cover, manifest.added)
             check_counts(part, facts)
     except PartFault as fault:
         return Check(facts.path, False, f"the part {fault}")
@@ -118,10 +129,12 @@ def _read_part(store: Store, manifest: Manifest, facts: FileFacts, reading: _Rea
     return Check(facts.path, True, f"{facts.rows} rows, {facts.bytes} bytes, sha256 as in the manifest")
 
 
-def _take(ids: list[str], reading: _Reading, cover: PageCover | None) -> None:
+def _take(ids: list[str], reading: _Reading, cover: PageCover | None, added: frozenset[str]) -> None:
     reading.digest.update("".join(f"{i}\n" for i in ids).encode())
+    listed = [i for i in ids if i not in added] if added else ids
+    reading.added += len(ids) - len(listed)
     if cover is not None:
-        cover.add(ids)
+        cover.add(listed)
 
 
 def _check_users(manifest: Manifest, form: Format, reading: _Reading) -> Check:
@@ -133,6 +146,40 @@ def _check_users(manifest: Manifest, form: Format, reading: _Reading) -> Check:
     return _check(
         f"users_{form}", problems, f"{manifest.users} users, each once, {manifest.deleted_users} of them deleted"
     )
+
+
+def _check_tree(manifest: Manifest, form: Format, reading: _Reading) -> Check:
+    """The root over the rows themselves: it holds for every format alike."""
+    name, facts = f"tree_{form}", manifest.tree
+    if facts is None:
+        return Check(name, True, "the manifest is older than hash trees")
+    if (facts.algorithm, facts.leaf_rows) != (ALGORITHM, LEAF_ROWS):
+        return Check(name, False, f"a tree of kind {facts.algorithm} is not known to this version of syncer")
+    if not reading.is_whole:
+        return Check(name, False, "cannot be told: parts are damaged")
+    reading.hasher.finish()
+    head = reading.hasher.head
+    ok = (head.leaves, head.root.hex()) == (facts.leaves, facts.root)
+    return Check(
+        name, ok, f"{head.leaves} blocks of rows {'lead' if ok else 'do not lead'} to the root in the manifest"
+    )
+
+
+def _check_tree_file(store: Store, manifest: Manifest, reading: _Reading | None) -> list[Check]:
+    facts = manifest.tree
+    if facts is None or reading is None:
+        return []
+    if facts.path != layout.tree_path(manifest.account_sid, manifest.snapshot_id):
+        return [Check("tree", False, f"{facts.path} is not where the hash tree lies")]
+    try:
+        with store.open(facts.path) as file:
+            if problem := _bytes_problem(file, facts.bytes, facts.sha256):
+                return [Check("tree", False, f"{facts.path} {problem}")]
+            root, leaves = root_of_table(read_tree(file, facts.path))
+    except (FileMissing, SnapshotMismatch) as error:
+        return [Check("tree", False, error.message)]
+    ok = (leaves, root.hex()) == (facts.leaves, facts.root)
+    return [Check("tree", ok, f"{facts.path} {'holds' if ok else 'does not hold'} the leaves of the root")]
 
 
 def _check_formats_agree(readings: list[_Reading]) -> Check:
@@ -191,9 +238,10 @@ def _check_sums(manifest: Manifest, index: _Index) -> Check:
     problems = []
     if index.pages != crawl.pages:
         problems.append(f"the manifest counts {crawl.pages} pages and the page index {index.pages}")
-    if index.accepted != manifest.users + crawl.overlap_users + crawl.moved_users:
+    listed = manifest.users - len(manifest.added)
+    if index.accepted != listed + crawl.overlap_users + crawl.moved_users:
         problems.append(
-            f"the pages served {index.accepted} users; {manifest.users} are in the snapshot, and"
+            f"the pages served {index.accepted} users; {listed} of them are in the snapshot, and"
             f" {crawl.overlap_users + crawl.moved_users} were served twice"
         )
     if index.rejects != manifest.rejects.count:
@@ -214,6 +262,46 @@ def _check_cover(cover: PageCover, reading: _Reading) -> Check:
     return _check("pages", problems, well)
 
 
+def _check_reconciliation(manifest: Manifest, readings: list[_Reading]) -> list[Check]:
+    facts = manifest.reconciliation
+    if facts is None:
+        return []
+    problems = []
+    if facts.missing != facts.gone + len(facts.added) or len(manifest.added) != len(facts.added):
+        problems.append("its figures do not add up")
+    if any(reading.added != len(facts.added) for reading in readings):
+        problems.append("not all users that were fetched one by one are in the snapshot")
+    well = f"{facts.missing} missing users were fetched: {facts.gone} do not exist, {len(facts.added)} were added"
+    return [_check("reconciliation", problems, well)]
+
+
+def _check_changes(store: Store, manifest: Manifest) -> list[Check]:
+    """The partition of changes by its bytes; each of its parts is a check."""
+    facts = manifest.changes
+    if facts is None:
+        return []
+    problems = []
+    if manifest.previous is None or manifest.previous.snapshot_id != facts.previous:
+        problems.append("they are not those since the previous snapshot")
+    folder = layout.changes_folder(manifest.account_sid, manifest.snapshot_id)
+    if any(part.path.rpartition("/")[0] != folder for part in facts.files):
+        problems.append("a part is not in the snapshot's folder")
+    rows = sum(part.rows for part in facts.files)
+    if rows != sum(facts.counts.values()) - facts.counts.get("unchanged", 0):
+        problems.append("their counts do not add up")
+    check = _check("changes", problems, f"{rows} since {facts.previous}")
+    return [check, *map(partial(_check_file, store), facts.files)]
+
+
+def _check_file(store: Store, facts: FileFacts) -> Check:
+    try:
+        with store.open(facts.path) as file:
+            problem = _bytes_problem(file, facts.bytes, facts.sha256)
+    except FileMissing:
+        problem = "is not there"
+    return Check(facts.path, not problem, f"the part {problem}" if problem else f"{facts.rows} changes")
+
+
 def _check_rejects(store: Store, manifest: Manifest) -> list[Check]:
     facts = manifest.rejects
     if facts.path is None:
@@ -226,19 +314,6 @@ def _check_rejects(store: Store, manifest: Manifest) -> list[Check]:
     except FileMissing:
         problem = "is not there"
     return [Check("rejects", not problem, f"{facts.path} {problem}" if problem else f"{facts.count} kept whole")]
-
-
-def _check_previous(store: Store, manifest: Manifest) -> Check:
-    if manifest.previous is None:
-        return Check("previous", True, "this is the first snapshot of its chain")
-    path = layout.manifest_path(manifest.account_sid, manifest.previous.snapshot_id)
-    found: str | None = None
-    with suppress(FileMissing):
-        found = hashlib.sha256(store.read(path)).hexdigest()
-    if found is None:
-        return Check("previous", True, f"{manifest.previous.snapshot_id} is not there any more")
-    ok = found == manifest.previous.sha256
-    return Check("previous", ok, f"{path} {'is the one that was there then' if ok else 'has changed since'}")
 
 
 def _check(name: str, problems: list[str], well: str) -> Check:
