@@ -41,6 +41,8 @@ PARQUET = f"parquet/{PLACE}/part-00001.parquet"
 NDJSON = f"ndjson/{PLACE}/part-00000.ndjson.zst"
 PAGES = f"snapshots/account_sid={ACCOUNT}/{SNAPSHOT}/pages.parquet"
 
+LINE = b'{"id":"a","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","deletedAt":null}\n'
+
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
@@ -67,7 +69,7 @@ def test_a_whole_snapshot_passes_every_check(whole: tuple[LocalStore, Manifest])
     checks = verify_snapshot(store, ACCOUNT, manifest)
     assert [check.name for check in checks if not check.ok] == []
     by_name = {check.name: check.detail for check in checks}
-    assert len(by_name) == len(checks) == 6 + 9
+    assert len(by_name) == len(checks) == 6 + 12
     assert by_name["pages"] == (
         "the users of 7 pages are those that were served; 2 pages overlap others and are proven by the sums"
     )
@@ -189,8 +191,10 @@ def test_a_part_with_other_users_than_its_manifest_says_is_named(
         (b'["id"]\n', "holds a line that is not a user"),
         (b'{"id":5}\n', "holds a line that is not a user"),
         (b'{"id":"a"}', "does not end with a line end"),
-        (b'{"id":"a"}\n{"id":"a"}\n', "is not in strictly ascending order of ids"),
-        (b'{"id":"a","deletedAt":"x"}\n', "has 1 rows instead of 64"),
+        (b'{"id":"a","createdAt":"x","updatedAt":"x"}\n', "holds a line that is not a user"),
+        (LINE.strip() + b"," + LINE, "holds a line that is not a user"),
+        (LINE * 2, "is not in strictly ascending order of ids"),
+        (LINE, "has 1 rows instead of 64"),
     ],
 )
 def test_lines_that_are_not_the_users_are_named(
@@ -210,7 +214,7 @@ def test_another_user_in_the_same_place_is_found_by_the_formats_and_by_the_pages
     ids[50] += "x"
     changed = table.set_column(0, table.schema.field("id"), pa.array(ids))
     wrong = failed(store, rewritten(store, manifest, PARQUET, parquet_of(changed)))
-    assert set(wrong) == {"formats_agree", "pages"}
+    assert set(wrong) == {"formats_agree", "pages", "tree_parquet"}
     assert wrong["pages"] == "page 1 of stretch 1 held 17 users, and those between its ids are others (17)"
 
 
@@ -220,8 +224,8 @@ def test_a_page_index_with_other_pages_is_found_by_the_sums(whole: tuple[LocalSt
     wrong = failed(store, rewritten(store, manifest, PAGES, parquet_of(index.slice(1), sorting_columns=None)))
     assert wrong == {
         "page_index": "8 pages instead of 9",
-        "sums": "the manifest counts 9 pages and the page index 8; the pages served 135 users; 150 are in the snapshot,"
-        " and 5 were served twice",
+        "sums": "the manifest counts 9 pages and the page index 8; the pages served 135 users; 150 are in the"
+        " snapshot, and 5 were served twice",
         "pages": "20 users stand on no page",
     }
     assert failed(store, rewritten(store, manifest, PAGES, parquet_of(pa.table({"a": [1]}), sorting_columns=None))) == {
@@ -232,7 +236,7 @@ def test_a_page_index_with_other_pages_is_found_by_the_sums(whole: tuple[LocalSt
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda m: replace(m, account_sid="AC1"), {"manifest", "page_index"}),
+        (lambda m: replace(m, account_sid="AC1"), {"manifest", "page_index", "tree"}),
         (lambda m: replace(m, verdict="incomplete"), {"manifest"}),
         (lambda m: replace(m, checks=(Check("chain", False, "gap"),)), {"manifest"}),
         (lambda m: replace(m, formats=("parquet",)), {"manifest"}),
@@ -244,7 +248,13 @@ def test_a_page_index_with_other_pages_is_found_by_the_sums(whole: tuple[LocalSt
         (lambda m: replace(m, rejects=RejectsFacts(0, "x", 1, "0" * 64)), {"rejects"}),
         (lambda m: replace(m, page_index=replace(m.page_index, path="elsewhere")), {"page_index"}),
         (lambda m: replace(m, files=(replace(m.files[0], path="x/y"), *m.files[1:])),
-         {"manifest", "x/y", "users_parquet", "formats_agree", "pages"}),
+         {"manifest", "x/y", "users_parquet", "tree_parquet", "formats_agree", "pages"}),
+        (lambda m: replace(m, tree=None), set()),
+        (lambda m: replace(m, tree=replace(m.tree, root="0" * 64)), {"tree", "tree_parquet", "tree_ndjson"}),
+        (lambda m: replace(m, tree=replace(m.tree, leaves=9)), {"tree", "tree_parquet", "tree_ndjson"}),
+        (lambda m: replace(m, tree=replace(m.tree, algorithm="x")), {"tree_parquet", "tree_ndjson"}),
+        (lambda m: replace(m, tree=replace(m.tree, path="x/y")), {"tree"}),
+        (lambda m: replace(m, tree=replace(m.tree, sha256="0" * 64)), {"tree"}),
     ],
 )  # fmt: skip
 def test_a_manifest_that_says_something_else_is_found(

@@ -34,6 +34,13 @@ def list_snapshot_ids(store: Store, account_sid: str) -> list[str]:
     return [i for i in ids if store.exists(layout.manifest_path(account_sid, i))]
 
 
+def list_known_ids(store: Store, account_sid: str) -> list[str]:
+    """Ids of an account's snapshots with those that were pruned, oldest first: the chain."""
+    names = filter(layout.is_snapshot_id, store.names(layout.account_folder(account_sid)))
+    places = (layout.manifest_path, layout.pruned_path)
+    return [i for i in names if any(store.exists(place(account_sid, i)) for place in places)]
+
+
 def list_manifests(store: Store, account_sid: str) -> Iterator[Published]:
     """An account's snapshots, oldest first. Raises SnapshotMismatch at one whose manifest cannot be read."""
     return (load_snapshot(store, account_sid, i) for i in list_snapshot_ids(store, account_sid))

@@ -32,7 +32,7 @@ def read_users(store: Store, manifest: Manifest, columns: Sequence[str] = tuple(
         part = Ids(after=largest)
         try:
             with store.open(facts.path) as file:
-                for batch in _batches(file, facts, manifest, columns):
+                for batch in read_part(file, facts, manifest, columns):
                     if batch.num_rows:
                         part.add(batch.column("id"), 0)
                         yield batch
@@ -44,7 +44,10 @@ def read_users(store: Store, manifest: Manifest, columns: Sequence[str] = tuple(
         largest = part.largest
 
 
-def _batches(file: BinaryIO, facts: FileFacts, manifest: Manifest, columns: Sequence[str]) -> Iterator[Any]:
+def read_part(
+    file: BinaryIO, facts: FileFacts, manifest: Manifest, columns: Sequence[str] = tuple(USER_SCHEMA.names)
+) -> Iterator[Any]:
+    """Record batches of one part, either format, its order not checked. Raises PartFault."""
     if facts.format == "parquet":
         return read_parquet(file, columns)
     return (_columns(lines, columns) for lines in read_ndjson(file, manifest.ndjson_compression))
@@ -54,10 +57,11 @@ def _columns(lines: list[bytes], columns: Sequence[str]) -> Any:
     """Lines as the columns that an export makes of them, so that both formats of a snapshot read alike."""
     body = b'{"users":[%s]}' % b",".join(lines)
     try:
-        encoded = make_encoder(with_lines=False)(Page(orjson.loads(body)["users"], None, "null", body))
+        users = orjson.loads(body)["users"]
     except orjson.JSONDecodeError:
-        raise PartFault("holds a line that is not JSON") from None
-    if encoded.rejects:
+        raise PartFault("holds a line that is not a user") from None
+    encoded = make_encoder(with_lines=False)(Page(users, None, "null", body))
+    if encoded.rejects or len(users) != len(lines):
         raise PartFault("holds a line that is not a user")
     batch: Any = encoded.batch
     return pa.RecordBatch.from_arrays(

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from syncer.errors import SnapshotMismatch
 from syncer.snapshot.files import HashingFile
-from syncer.snapshot.hash_tree import ALGORITHM, LEAF_ROWS, Leaf, RowHasher
+from syncer.snapshot.hash_tree import ALGORITHM, LEAF_ROWS, Leaf, RowHasher, TreeHead
 from syncer.snapshot.manifest import TreeFacts
 
 TREE_SCHEMA: Any = pa.schema(
@@ -79,3 +79,12 @@ def read_tree(file: BinaryIO, path: str) -> Any:
         return parquet.read(use_threads=False)
     except (pa.ArrowException, OSError):
         raise SnapshotMismatch(f"{path} cannot be read as a hash tree: it is damaged") from None
+
+
+def root_of_table(table: Any) -> tuple[bytes, int]:
+    """The root over all leaves of ``read_tree``, and how many there are."""
+    head = TreeHead()
+    for batch in table.to_batches():
+        for digest in batch.column("digest").to_pylist():
+            head.add(digest)
+    return head.root, head.leaves

@@ -1,0 +1,121 @@
+"""Does a manifest stand where it was put? The links to its neighbours, the pointer, and the signature.
+
+Each manifest names the sha256 of the one before, the pointer that of the newest: a changed manifest is found by the next
+one or by the pointer, and a pruned one keeps its place in the chain as ``pruned.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from syncer.errors import SnapshotMismatch
+from syncer.model import Check
+from syncer.snapshot import layout, signing
+from syncer.snapshot.catalog import list_known_ids
+from syncer.snapshot.manifest import Manifest, parse
+from syncer.snapshot.publish import build_pointer, read_pointer
+from syncer.snapshot.sshsig import SignatureFault, TrustedKeys, fingerprint
+from syncer.snapshot.store import FileMissing, Store
+
+
+def check_place(store: Store, account_sid: str, snapshot_id: str, trusted: TrustedKeys | None) -> list[Check]:
+    """The links forward and the signature of a manifest, pruned or not. With ``trusted`` one of them must have signed.
+
+    Raises FileMissing when there is none.
+    """
+    _, data = read_manifest(store, account_sid, snapshot_id)
+    later = [i for i in list_known_ids(store, account_sid) if i > snapshot_id]
+    link = (
+        _check_next(store, account_sid, snapshot_id, later[0], data)
+        if later
+        else _check_pointer(store, account_sid, snapshot_id, data)
+    )
+    return [link, _check_signature(store, account_sid, snapshot_id, data, trusted)]
+
+
+def check_previous(store: Store, manifest: Manifest) -> Check:
+    """The link back: what was there when this manifest was written is there still, pruned, or gone."""
+    if manifest.previous is None:
+        return Check("previous", True, "this is the first snapshot of its chain")
+    before = manifest.previous.snapshot_id
+    try:
+        path, data = read_manifest(store, manifest.account_sid, before)
+    except FileMissing:
+        return Check("previous", True, f"{before} is not there any more, and prune did not remove it")
+    if hashlib.sha256(data).hexdigest() != manifest.previous.sha256:
+        return Check("previous", False, f"{path} has changed since")
+    is_pruned = path == layout.pruned_path(manifest.account_sid, before)
+    return Check("previous", True, f"{path} is the one that was there then{', now pruned' if is_pruned else ''}")
+
+
+def read_manifest(store: Store, account_sid: str, snapshot_id: str) -> tuple[str, bytes]:
+    """A manifest's path and bytes; those of ``pruned.json`` once it is pruned. Raises FileMissing."""
+    path = layout.manifest_path(account_sid, snapshot_id)
+    try:
+        return path, store.read(path)
+    except FileMissing:
+        path = layout.pruned_path(account_sid, snapshot_id)
+        return path, store.read(path)
+
+
+def _check_next(store: Store, account_sid: str, snapshot_id: str, later: str, data: bytes) -> Check:
+    path, later_data = read_manifest(store, account_sid, later)
+    try:
+        previous = parse(later_data).previous
+    except SnapshotMismatch:
+        return Check("next", False, f"cannot be told: {path} is damaged")
+    if previous is None or previous.snapshot_id != snapshot_id:
+        return Check("next", True, f"{later} does not follow this snapshot")
+    ok = previous.sha256 == hashlib.sha256(data).hexdigest()
+    return Check("next", ok, f"{later} names {'this manifest' if ok else 'another manifest than this one'}")
+
+
+def _check_pointer(store: Store, account_sid: str, snapshot_id: str, data: bytes) -> Check:
+    path = layout.latest_path(account_sid)
+    try:
+        pointer = store.read(path)
+    except FileMissing:
+        return Check("pointer", True, "there is none yet: the next export places it")
+    if pointer == build_pointer(account_sid, snapshot_id, hashlib.sha256(data).hexdigest()):
+        return Check("pointer", True, f"{path} names this manifest")
+    named = read_pointer(store, account_sid)
+    if named and named < snapshot_id and named in list_known_ids(store, account_sid):
+        _, older = read_manifest(store, account_sid, named)
+        if pointer == build_pointer(account_sid, named, hashlib.sha256(older).hexdigest()):
+            return Check("pointer", True, f"{path} still names {named}: the next export or prune moves it")
+    return Check("pointer", False, f"{path} names another manifest than this one, or it is damaged")
+
+
+def _check_signature(
+    store: Store, account_sid: str, snapshot_id: str, data: bytes, trusted: TrustedKeys | None
+) -> Check:
+    path = layout.signature_path(account_sid, snapshot_id)
+    try:
+        signed_by = parse(data).signed_by
+    except SnapshotMismatch:
+        return Check("signature", False, "cannot be told: the manifest is damaged")
+    try:
+        signature = store.read(path)
+    except FileMissing:
+        if signed_by:
+            return Check("signature", False, f"{path} is not there, and the manifest says that {signed_by} signed it")
+        return Check("signature", trusted is None, "this snapshot is not signed")
+    if not signing.has_library():
+        return Check(
+            "signature", True, f"{path} is there; to check it, install syncer[sign] or use ssh-keygen -Y verify"
+        )
+    try:
+        return _judge(path, signed_by, signing.check_signature(signature, data), trusted)
+    except SignatureFault as fault:
+        return Check("signature", False, f"{path} {fault}")
+
+
+def _judge(path: str, signed_by: str | None, key: bytes, trusted: TrustedKeys | None) -> Check:
+    """Of a sound signature: whose it is."""
+    made_by = fingerprint(key)
+    if signed_by not in (None, made_by):
+        return Check("signature", False, f"{path} is by {made_by}, and the manifest says {signed_by}")
+    if trusted is None:
+        return Check("signature", True, f"by {made_by}; give --trusted-keys to say whose it must be")
+    name = trusted.name_of(key)
+    return Check("signature", name is not None, f"by {made_by}, {name or 'which is not among the trusted keys'}")
