@@ -27,6 +27,8 @@ class Guards:
 
     max_vanished_share: float
     max_rejects: int
+    contract: Literal["evolve", "strict"] = "evolve"
+    """Whether the users' fields may change from one snapshot to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Settings:
     ndjson_compression: Literal["zstd", "gzip", "none"]
     base_url: str
     ca_file: Path | None
+    signing_key: Path | None
+    """An OpenSSH private key: manifests are signed by it."""
+    trusted_keys: Path | None
+    """An allowed_signers file: snapshots must be signed by one of its keys."""
     page_size: int
     concurrency: int
     """Walkers of each account."""
@@ -90,9 +96,10 @@ def load_settings(
     accounts = reading.accounts(resolve=with_accounts)
     if reading.problems:
         raise ConfigError(reading.problems)
-    guards = Guards(values.pop("max_vanished_share"), values.pop("max_rejects"))  # type: ignore[arg-type]
+    guards = Guards(**{name: values.pop(name) for name in Guards.__slots__})  # type: ignore[arg-type]
     values["state_dir"] = Path(str(values["state_dir"] or default_state_dir(environ))).expanduser()
-    values["ca_file"] = Path(str(values["ca_file"])).expanduser() if values["ca_file"] else None
+    for name in ("ca_file", "signing_key", "trusted_keys"):
+        values[name] = Path(str(values[name])).expanduser() if values[name] else None
     values["destination"] = os.path.expanduser(str(values["destination"]))
     return Settings(**values, guards=guards, accounts=accounts)  # type: ignore[arg-type]
 

@@ -18,6 +18,7 @@ PAGE_SIZE_MAX = 1000
 """The API's own limit."""
 CONCURRENCY_MAX = 256
 FORMATS = ("parquet", "ndjson")
+CONTRACTS = ("evolve", "strict")
 NDJSON_COMPRESSIONS = ("zstd", "gzip", "none")
 
 Parse = Callable[[object], object]
@@ -136,6 +137,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("ndjson_compression", _choice(*NDJSON_COMPRESSIONS), "zstd"),
     Option("base_url", _base_url, "https://comms.twilio.com/v1"),
     Option("ca_file", _string),
+    Option("signing_key", _string),
+    Option("trusted_keys", _string),
     Option("page_size", _whole(1, PAGE_SIZE_MAX), 1000),
     Option("concurrency", _whole(1, CONCURRENCY_MAX), 8),
     Option("process_concurrency", _whole(1), 64),
@@ -149,4 +152,5 @@ OPTIONS: tuple[Option, ...] = (
     Option("free_space_min", _size, "1GB"),
     Option("guards.max_vanished_share", _real("a number from 0 to 1", lambda share: 0 <= share <= 1), 0.2),
     Option("guards.max_rejects", _whole(0), 0),
+    Option("guards.contract", _choice(*CONTRACTS), "evolve"),
 )

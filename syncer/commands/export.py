@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,19 @@ if TYPE_CHECKING:
     from syncer.config import Settings
     from syncer.summary import Exported
 
-_SETTINGS = ("base_url", "ca_file", "destination", "state_dir", "page_size", "concurrency", "rate", "deadline")
+CONFIRM_DEFAULT = 1000
+"""Missing users that are fetched when no number is given: a minute's work at the default rate."""
+_SETTINGS = (
+    "base_url",
+    "ca_file",
+    "destination",
+    "state_dir",
+    "page_size",
+    "concurrency",
+    "rate",
+    "deadline",
+    "signing_key",
+)
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -42,6 +55,20 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
     parser.add_argument("--sequential", action="store_true", help="one walker, no entries from the last snapshot")
     parser.add_argument(
         "--allow-shrink", action="store_true", help="publish even if far more users vanished than usual"
+    )
+    parser.add_argument(
+        "--allow-drift", action="store_true", help='publish even if fields have changed and guards.contract = "strict"'
+    )
+    parser.add_argument(
+        "--confirm-vanished",
+        nargs="?",
+        type=_count,
+        const=CONFIRM_DEFAULT,
+        metavar="N",
+        help=f"fetch users that are missing since the last snapshot, at most N (default: {CONFIRM_DEFAULT}), one by one",
+    )
+    parser.add_argument(
+        "--changes", action="store_true", help="write what changed since the last snapshot as a partition of its own"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
     parser.add_argument(
@@ -110,9 +137,22 @@ async def _export_all(settings: Settings, args: argparse.Namespace) -> tuple[Seq
     for account in settings.accounts:
         hide_from_logs(secret_forms(account.credentials))
     counters = {account.sid: Counters() for account in settings.accounts}
-    choices = Choices(fresh=args.fresh, sequential=args.sequential, allow_shrink=args.allow_shrink)
+    choices = Choices(
+        fresh=args.fresh,
+        sequential=args.sequential,
+        allow_shrink=args.allow_shrink,
+        allow_drift=args.allow_drift,
+        changes=args.changes,
+        confirm_vanished=args.confirm_vanished,
+    )
     async with Progress(counters, args.progress, sys.stderr):
         return await export_accounts(settings, choices, counters)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!a}: expected a whole number from 1")
+    return int(text)
 
 
 def _chosen(settings: Settings, sid: str | None) -> Settings:

@@ -11,10 +11,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from syncer.accounts import Account
 from syncer.api.account import open_client
 from syncer.api.client import Client
+from syncer.api.protocol import Gone
 from syncer.api.transport import Timeouts
 from syncer.blocking import BlockingThread
 from syncer.config import Settings
@@ -38,6 +40,9 @@ class Choices:
     fresh: bool = False
     sequential: bool = False
     allow_shrink: bool = False
+    allow_drift: bool = False
+    changes: bool = False
+    confirm_vanished: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,21 @@ async def _export(
     )
     with BlockingThread() as thread:
         async with connection as client:
-            ports = ExportPorts(client.list_page, store, counters, _now, thread.run, thread.stoppable)
+            ports = ExportPorts(
+                client.list_page,
+                store,
+                counters,
+                _now,
+                thread.run,
+                thread.stoppable,
+                fetch_user=partial(_fetch, client),
+            )
             return await _watched(_request(settings, choices, account), ports, client)
+
+
+async def _fetch(client: Client, user_id: str) -> dict[str, object] | None:
+    user = await client.fetch_user(user_id)
+    return None if isinstance(user, Gone) else user
 
 
 async def _watched(request: ExportRequest, ports: ExportPorts, client: Client) -> ExportResult:
@@ -148,6 +166,10 @@ def _request(settings: Settings, choices: Choices, account: Account) -> ExportRe
         sequential=choices.sequential,
         fresh=choices.fresh,
         allow_shrink=choices.allow_shrink,
+        allow_drift=choices.allow_drift,
+        with_changes=choices.changes,
+        confirm_vanished=choices.confirm_vanished,
+        contract=settings.guards.contract,
         max_vanished_share=settings.guards.max_vanished_share,
         max_rejects=settings.guards.max_rejects,
         resume_max_age=timedelta(seconds=settings.resume_max_age),

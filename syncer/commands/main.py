@@ -15,14 +15,14 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from syncer.commands import check, completion, emulator, export, snapshots, verify
+from syncer.commands import check, completion, diff, emulator, export, snapshots, verify
 from syncer.commands.interrupts import Interrupted, interruptible
 from syncer.errors import SyncerError, UsageError
 from syncer.logs import FORMATS, LEVELS, set_up_logging
 from syncer.terminal import write_error
 from syncer.version import VERSION
 
-COMMANDS = (export, snapshots, verify, check, emulator, completion)
+COMMANDS = (export, snapshots, verify, diff, check, emulator, completion)
 _BUG = "this is a bug in syncer: please report it with the lines above"
 _log = logging.getLogger("syncer")
 

@@ -6,7 +6,6 @@ Sees every row on its way to the parts, and compares it with the previous snapsh
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ class ChangesSink:
         if self._open is not None:
             self._end(self._open)
         files.write_file(self._staged / SUCCESS_NAME, b"")
-        return ChangesFacts(self._previous_id, tuple(self._finished), counts_of(self._diff))
+        return ChangesFacts(self._previous_id, tuple(self._finished), self._diff.by_change())
 
     def abandon(self) -> None:
         """Drop the part that is open; never raises."""
@@ -79,11 +78,3 @@ class ChangesSink:
         self._finished.append(
             FileFacts(path, "parquet", part.rows, part.file.bytes, part.file.sha256, part.min_id, part.max_id)
         )
-
-
-def counts_of(diff: Diff) -> dict[str, int]:
-    """How many users of each kind; ``missing`` stands in for ``vanished`` where one snapshot is not complete."""
-    counts = asdict(diff.counts)
-    if diff.complete:
-        del counts["missing"]
-    return counts

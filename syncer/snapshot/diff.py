@@ -8,7 +8,7 @@ had its tombstone there; ``vanished`` had none, which is only said between compl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -61,6 +61,12 @@ class Diff:
         self.counts = ChangeCounts()
         self.complete = complete
         self._gone: Change = "vanished" if complete else "missing"
+
+    def by_change(self) -> dict[str, int]:
+        """How many users of each kind; ``missing`` stands in for ``vanished`` where one snapshot is not complete."""
+        counts = asdict(self.counts)
+        del counts["missing" if self.complete else "vanished"]
+        return counts
 
     def tables(self, old: Iterable[Any], new: Iterable[Any]) -> Iterator[Any]:
         """Tables of ``CHANGE_SCHEMA`` in order of ids, none of them empty; ``counts`` is complete after the last."""
