@@ -203,8 +203,10 @@ async def _prove(run: _Run) -> Proven:
     encode = make_encoder(with_lines=run.facts.with_lines)
     found: list[Proven] = []
 
+    started_at = datetime.fromisoformat(run.facts.started_at).timestamp()
+
     def judge(run_seconds: float) -> None:
-        found[0] = replace(found[0], places=probe.judge(run_seconds))
+        found[0] = replace(found[0], places=probe.judge(run_seconds, started_at))
 
     await ports.run_blocking(probe.choose)
     try:
@@ -369,11 +371,6 @@ def _manifest(run: _Run, proven: Proven) -> Manifest:
         tree=proven.tree,
         signed_by=run.ports.signer.fingerprint if run.ports.signer else None,
     )
-
-
-def _finished_at(run: _Run) -> str:
-    """The wall clock may have been set back while the run lasted; nothing ends before it begins."""
-    return max(run.ports.now(), datetime.fromisoformat(run.facts.started_at)).isoformat(timespec="seconds")
 
 
 def _finished_at(run: _Run) -> str:

@@ -19,6 +19,8 @@ from syncer.snapshot.columns import unpack
 
 SETTLED_MARGIN_SECONDS = 600.0
 """Room for what a service's machines disagree on about the time."""
+LOCAL_CLOCK_ERROR_SECONDS = 86_400.0
+"""How wrong this machine's clock may be."""
 LOOKUPS_MAX = 16
 """Users looked for in the whole spool: those that were met neither on the same page nor on the ones beside it."""
 LOOKUP_PAGES_MAX = 64
@@ -80,15 +82,17 @@ class Probe:
             for record in records:
                 tasks.create_task(one(record))
 
-    def judge(self, run_seconds: float) -> str:
+    def judge(self, run_seconds: float, started_at: float) -> str:
         """What the look back showed, in words for the manifest. Raises ListUnstable. Blocks.
 
-        ``run_seconds`` is how long ago the walk's first request was. By the service's own clock the run began no
-        earlier than so long before the newest time on any page: the local clock is not compared with it.
+        ``run_seconds`` is how long ago the walk's first request was: by the service's own clock the run began no
+        earlier than so long before the newest time on any page. ``started_at`` is by the local clock, in seconds since
+        1970, and believed to a day.
         """
         clean = [a for a in self._answers if not a.record.rejects and not a.encoded.rejects]
         newest = max((time for answer in clean for time in _newest(answer.encoded)), default=0.0)
-        glances = [_glance(answer, newest - run_seconds - SETTLED_MARGIN_SECONDS) for answer in clean]
+        before = max(newest - run_seconds - SETTLED_MARGIN_SECONDS, started_at - LOCAL_CLOCK_ERROR_SECONDS)
+        glances = [_glance(answer, before) for answer in clean]
         fault = judge_places(glances, self._stored(glances))
         if fault:
             raise ListUnstable(

@@ -329,7 +329,14 @@ def _refusal(step: Broken | Unstable) -> CoverageNotProven:
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a person should see: of several at once, one of ours before a bug."""
+    """The error that a person should see: of several at once, one of ours before a bug.
+
+    A cancellation comes before all of them: a task group that is cancelled while one of its tasks fails tells of the
+    failure only, and a caller that has an answer to that failure would go on.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        return asyncio.CancelledError()
     leaves: list[BaseException] = []
     stack: list[BaseException] = [group]
     while stack:

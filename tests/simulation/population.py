@@ -51,7 +51,7 @@ class Population:
         self.changes = 0
         self._listed: list[tuple[str, str]] | None = None
         for n in range(s.users):
-            self._create(0, EPOCH - 30 * int(DAY_SECONDS) + 60 * n)
+            self._create(0, EPOCH - 30 * int(DAY_SECONDS) + 1200 * n)
 
     def listed(self) -> list[tuple[str, str]]:
         """The list in the order in which it is served."""

@@ -264,7 +264,7 @@ class Service:
         elif liar == "loop" and is_last and self._lies():
             earlier = [t for _, t, _ in self.log if t]
             pagination["next"] = earlier[len(earlier) // 2] if earlier else None
-        elif liar == "endless_empty" and is_last and self._lies():
+        elif liar == "endless_empty" and is_last:
             document["users"] = []
             pagination["next"] = show_token("~~", "", 10**6, 0, 0, self.requests)
         elif liar == "drop_pagination" and token is not None and self._lies():
