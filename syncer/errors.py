@@ -14,6 +14,10 @@ class SyncerError(Exception):
     """
 
     exit_code = 1
+    attempts = 0
+    """Wire requests made for it, where somebody counted."""
+    ambiguous = False
+    """Whether one of them was sent and its answer never came: it may have been carried out."""
 
     def __init__(self, message: str, *, hint: str = "", request_id: str | None = None) -> None:
         super().__init__(message)

@@ -32,7 +32,7 @@ from syncer.api.protocol import (
 )
 from syncer.api.redact import mark
 from syncer.api.throttle import Door
-from syncer.errors import UsageError
+from syncer.errors import SyncerError, UsageError
 from syncer.model import ApiError, Counters, ListAnswer, Page, Send, Struggling, Token, TokenRefused, WireRequest
 
 _USERS = "/PushNotifications/Users"
@@ -51,6 +51,7 @@ class Deleted:
     attempts: int
     resource_id: str | None = None
     resource_location: str | None = None
+    request_id: str | None = None
 
 
 class Client:
@@ -136,14 +137,21 @@ class Client:
     async def delete_user(self, user_id: str) -> Deleted:
         """Ask for the deletion of one user. Raises ``SyncerError``."""
         ask = Ask(self._run, "delete", WireRequest("DELETE", _user_path(user_id)), f"delete of {printable(user_id)}")
-        verdict = await ask.final()
-        if isinstance(verdict, Fail):
-            raise ask.refused(verdict)
+        try:
+            verdict = await ask.final()
+            if isinstance(verdict, Fail):
+                raise ask.refused(verdict)
+        except SyncerError as error:
+            error.attempts, error.ambiguous = ask.tries.attempts, ask.tries.ambiguous
+            raise
+        assert isinstance(verdict, Accepted | Absent)
         ask.good()
+        tries, request_id = ask.tries, verdict.request_id
         if isinstance(verdict, Accepted):
-            return Deleted("accepted", ask.tries.attempts, verdict.resource_id, verdict.resource_location)
-        assert isinstance(verdict, Absent)
-        return Deleted("presumed" if ask.tries.ambiguous else "already_absent", ask.tries.attempts)
+            return Deleted(
+                "accepted", tries.attempts, verdict.resource_id, verdict.resource_location, request_id=request_id
+            )
+        return Deleted("presumed" if tries.ambiguous else "already_absent", tries.attempts, request_id=request_id)
 
 
 async def _parsed_page(answer: Ok, on_next: Callable[[Token], None] | None) -> Page | Retry:

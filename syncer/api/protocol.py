@@ -57,6 +57,8 @@ class Fail:
 class Gone:
     """404 to a fetch: there is no such user."""
 
+    request_id: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -64,11 +66,14 @@ class Accepted:
 
     resource_id: str | None
     resource_location: str | None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
     """404 to a delete: whether it was so before, or this run did it, only the caller can tell."""
+
+    request_id: str | None = None
 
 
 class PageError(ValueError):
@@ -93,9 +98,9 @@ def classify(response: WireResponse, operation: Operation, now_epoch: float) -> 
     if 200 <= status < 300:
         return _classify_success(response, operation)
     if status == 404 and operation == "fetch":
-        return Gone()
+        return Gone(request_id_of(response.headers))
     if status == 404 and operation == "delete":
-        return Absent()
+        return Absent(request_id_of(response.headers))
     error = parse_error(status, response.headers, response.body)
     if status in (429, 503):
         date = response.headers.get("date")
@@ -133,6 +138,7 @@ def _accepted(response: WireResponse) -> Accepted:
     return Accepted(
         resource_id=printable(resource_id) if isinstance(resource_id, str) else None,
         resource_location=printable(location) if isinstance(location, str) else None,
+        request_id=request_id_of(response.headers),
     )
 
 
