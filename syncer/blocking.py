@@ -28,7 +28,12 @@ class BlockingThread:
         self._stop = threading.Event()
 
     async def run(self, work: Callable[[], None]) -> None:
-        """Run the work and wait for it. Raises what it raises."""
+        """Run the work and wait for it. Raises what it raises.
+
+        A new piece of work means that the run goes on, whatever was cancelled before: one that walks again has ended
+        its walkers first.
+        """
+        self._stop.clear()
         future = asyncio.get_running_loop().run_in_executor(self._executor, work)
         try:
             await asyncio.shield(future)

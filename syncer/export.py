@@ -211,8 +211,9 @@ async def _prove(run: _Run) -> Proven:
     await ports.run_blocking(probe.choose)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(probe.ask(ports.list_page, encode, request.walkers))
+            asking = tasks.create_task(probe.ask(ports.list_page, encode, request.walkers))
             await ports.run_blocking(lambda: found.append(stage_and_prove(run.spool, _staging_task(run))))
+            await asyncio.wait([asking])  # a group takes back its cancellation of us only if its body was at work
     except BaseExceptionGroup as group:
         raise first_error(group) from None
     await ports.run_blocking(partial(judge, _run_seconds(run)))

@@ -57,3 +57,15 @@ async def test_a_long_piece_ends_soon_after_its_caller_is_cancelled() -> None:
         assert 0 < len(reached) < 100
         with pytest.raises(Stopped):
             list(thread.stoppable([1]))
+
+
+async def test_work_after_a_cancelled_piece_runs_to_its_end() -> None:
+    seen: list[int] = []
+    with BlockingThread() as thread:
+        task = asyncio.create_task(thread.run(lambda: time.sleep(0.1)))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await thread.run(lambda: seen.extend(thread.stoppable([1, 2])))
+    assert seen == [1, 2]

@@ -92,6 +92,7 @@ class World:
             try:
                 result = await self._run(life, night)
             except (Killed, asyncio.CancelledError):
+                require(bool(life.heir or life.cancelled_at), "a run was cancelled by itself")
                 self._after_run(life, may_publish=True)
                 continue
             except SyncerError as error:

@@ -81,7 +81,7 @@ class Scenario:
     @property
     def must_complete(self) -> bool:
         """Whether every night has to end with a snapshot."""
-        return self.is_sound and self.token_ttl_seconds is None and self.outage_seconds < 3600
+        return self.is_sound and self.token_ttl_seconds is None and self.outage_seconds <= 3600
 
 
 LIARS = ("loop", "self_loop", "repeat_page", "endless_empty", "drop_pagination", "next_number", "page_one_for_ever")
