@@ -9,12 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ("errors", "model", "credentials")
-ROOMS = ("api", "crawl", "snapshot", "emulator", "commands")
+ROOMS = ("api", "crawl", "snapshot", "load", "emulator", "commands")
 SETTINGS = ("accounts", "config_file", "options", "durations", "api.base_url")
 RUN = ("crawl", "snapshot", "lock", "state", "version", "proving", "probing", "guards", "reconcile", *SHARED)
 MAY_IMPORT = {
     **dict.fromkeys(SHARED, SHARED),
-    **{room: (room, *SHARED) for room in ("api", "crawl", "snapshot")},
+    **{room: (room, *SHARED) for room in ("api", "crawl", "snapshot", "load")},
     **dict.fromkeys(("accounts", "config", "config_file", "options", "durations"), (*SETTINGS, *SHARED)),
     **dict.fromkeys(("progress", "summary", "terminal", "logs"), ("durations", "terminal", *SHARED)),
     **dict.fromkeys(("lock", "state", "watchdog", "blocking", "version"), SHARED),
@@ -32,10 +32,15 @@ HOMES = {
     "yarl": ("api.transport",),
     "aiolimiter": ("api.throttle",),
     "orjson": ("api", "crawl", "snapshot", "emulator"),
-    "pyarrow": ("snapshot",),
+    "pyarrow": ("snapshot", "load"),
     "cryptography": ("snapshot.signing",),
     "rich": ("progress", "commands"),
     "shtab": ("commands.completion",),
+    "duckdb": ("load.into_duckdb",),
+    "adbc_driver_manager": ("load.into_postgres",),
+    "adbc_driver_postgresql": ("load.into_postgres",),
+    "deltalake": ("load.into_delta",),
+    "pyiceberg": ("load.into_iceberg",),
     "sqlite3": ("crawl.spool", "snapshot.disk_sort"),
 }
 FORBIDDEN_NAMES = {"core", "utils", "util", "common", "helpers", "base"}

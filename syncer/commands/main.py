@@ -15,14 +15,15 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from syncer.commands import check, completion, diff, emulator, export, snapshots, verify
+from syncer.commands import check, completion, diff, emulator, export, load, snapshots, verify
 from syncer.commands.interrupts import Interrupted, interruptible
 from syncer.errors import SyncerError, UsageError
+from syncer.load.target import without_login
 from syncer.logs import FORMATS, LEVELS, set_up_logging
 from syncer.terminal import write_error
 from syncer.version import VERSION
 
-COMMANDS = (export, snapshots, verify, diff, check, emulator, completion)
+COMMANDS = (export, snapshots, verify, diff, load, check, emulator, completion)
 _BUG = "this is a bug in syncer: please report it with the lines above"
 _log = logging.getLogger("syncer")
 
@@ -46,7 +47,8 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*args, **options)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(_suggested(message), hint=f"see {self.prog} --help")
+        # What was typed may be a URI with a login.
+        raise UsageError(without_login(_suggested(message)), hint=f"see {self.prog} --help")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,134 @@
+"""What `syncer load` does once its settings are known: check the snapshot, open the target, load."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from syncer.crawl.proof import prove_coverage
+from syncer.errors import SnapshotMismatch, UsageError
+from syncer.load.source import Loaded, Part, Source
+from syncer.load.target import EXTRAS, Mode, TableName, Target
+from syncer.snapshot.catalog import Published
+from syncer.snapshot.manifest import FileFacts
+from syncer.snapshot.pages import read_page_index
+from syncer.snapshot.part_readers import PartFault, hash_file
+from syncer.snapshot.reading import read_users
+from syncer.snapshot.store import FileMissing, Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How to load."""
+
+    table: TableName
+    mode: Mode
+    keep_table: bool
+    allow_older: bool
+    deadline_seconds: float
+
+
+def load_snapshot_into(target: Target, store: Store, published: Published, choices: Choices) -> Loaded:
+    """Load a checked snapshot. Raises SyncerError; what readers of the target see is then as it was."""
+    try:
+        into = _INTO[target.kind]()
+    except ModuleNotFoundError:
+        extra = EXTRAS[target.kind]
+        raise UsageError(
+            f"loading into {target.kind} needs the extra {extra}", hint=f"pip install 'syncer[{extra}]'"
+        ) from None
+    return into(target, store, checked_source(store, published), choices)
+
+
+def checked_source(store: Store, published: Published) -> Source:
+    """A snapshot that is worth loading. Raises SnapshotMismatch naming what is not as the manifest says.
+
+    Verdict, coverage, and size and sha256 of each file that will be read are looked at here; page checksums, order and
+    number of rows while they are read, before anything of it can be seen in the target.
+    """
+    manifest = published.manifest
+    form = "parquet" if "parquet" in manifest.formats else "ndjson"
+    parts = [facts for facts in manifest.files if facts.format == form]
+    index = manifest.page_index
+    for path, size, sha256 in [(index.path, index.bytes, index.sha256), *((p.path, p.bytes, p.sha256) for p in parts)]:
+        _check_file(store, path, size, sha256)
+    coverage = prove_coverage(read_page_index(store, index.path))
+    failed = [check.name for check in manifest.checks if not check.ok]
+    if "incomplete" in (coverage.verdict, manifest.verdict) or failed:
+        raise _mismatch(f"snapshot {manifest.snapshot_id} is not complete")
+    if sum(part.rows for part in parts) != manifest.users:
+        raise _mismatch(f"the parts of snapshot {manifest.snapshot_id} do not add up to its {manifest.users:,} users")
+    return Source(
+        account_sid=manifest.account_sid,
+        snapshot_id=manifest.snapshot_id,
+        manifest_sha256=published.sha256,
+        users=manifest.users,
+        parts=tuple(map(part_of, parts)) if form == "parquet" else (),
+        batches=lambda: read_users(store, manifest),
+    )
+
+
+def part_of(facts: FileFacts) -> Part:
+    """A part as the loads know it."""
+    return Part(facts.path, facts.rows, facts.bytes, facts.min_id, facts.max_id)
+
+
+def _check_file(store: Store, path: str, size: int, sha256: str) -> None:
+    try:
+        with store.open(path) as file:
+            found = hash_file(file)
+    except FileMissing:
+        raise _mismatch(f"{path} is not there") from None
+    except PartFault as fault:
+        raise _mismatch(f"{path} {fault}") from None
+    if found != (size, sha256):
+        raise _mismatch(f"{path} is not the file that the manifest names")
+
+
+def _mismatch(sentence: str) -> SnapshotMismatch:
+    return SnapshotMismatch(sentence, hint="nothing was loaded; `syncer verify` names all that is wrong")
+
+
+_Into = Callable[[Target, Store, Source, Choices], Loaded]
+
+
+def _duckdb() -> _Into:
+    from syncer.load.into_duckdb import KEYED_ROWS_MAX, open_duckdb
+
+    def into(target: Target, store: Store, source: Source, choices: Choices) -> Loaded:  # noqa: ARG001
+        if choices.mode == "replace" and source.users > KEYED_ROWS_MAX:
+            _log.info("no primary key: DuckDB would keep its index in memory (docs/warehouse.md)")
+        with open_duckdb(target.location) as database:
+            return _into_database(database, source, choices)
+
+    return into
+
+
+def _postgres() -> _Into:
+    from syncer.load.into_postgres import open_postgres
+
+    def into(target: Target, store: Store, source: Source, choices: Choices) -> Loaded:  # noqa: ARG001
+        with open_postgres(target, deadline_seconds=choices.deadline_seconds) as database:
+            return _into_database(database, source, choices)
+
+    return into
+
+
+def _into_database(database: Any, source: Source, choices: Choices) -> Loaded:
+    from syncer.load.tables import load_table
+
+    return load_table(
+        database,
+        choices.table,
+        source,
+        choices.mode,
+        keep_table=choices.keep_table,
+        allow_older=choices.allow_older,
+    )
+
+
+_INTO: dict[str, Callable[[], _Into]] = {"duckdb": _duckdb, "postgresql": _postgres}
