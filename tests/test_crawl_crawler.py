@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,34 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
 Make = Callable[..., Bench]
 REFUSED = TokenRefused(ApiError(400, "bad token"))
 STRUGGLING = Struggling(ApiError(500, "overloaded", request_id="RQ1"))
+
+
+def test_a_walker_asks_for_its_next_stretch_while_the_last_page_of_this_one_is_written(make: Make) -> None:
+    bench = make(FakeList(ids(120)), (None, 3), ("u0029", 3), ("u0059", 3), ("u0089", None))
+    disk_seconds = 5.0
+
+    async def slow(work: Callable[[], None]) -> None:
+        await asyncio.sleep(disk_seconds)
+        work()
+
+    async def main() -> None:
+        recorder = Recorder(bench.spool, slow, bench.counters)
+        walk = Walk(bench.spool.stretches())
+        ports = Ports(bench.service, encode, recorder, bench.spool)
+        await Crawler(walk, ports, bench.counters, walkers=1, page_size=10).run()
+
+    run_virtual(main())
+    asked = [at for at, _, _ in bench.service.asked]
+    assert len(asked) == 12
+    assert max(later - at for at, later in pairwise(asked)) < disk_seconds + 0.3
+    assert asked[-1] < 12 * (disk_seconds + 0.1)
+
+
+def test_other_walkers_start_as_soon_as_one_entry_is_answered(make: Make) -> None:
+    service = FakeList(ids(120))
+    bench = make(service, (None, 3), ("u0029", 3), ("u0059", 3), ("u0089", None))
+    bench.crawl(walkers=4)
+    assert sorted(at for at, token, _ in service.asked if token in ("u0029", "u0059", "u0089")) == [0.0, 0.1, 0.1]
 
 
 def test_one_walker_asks_each_page_once_and_one_after_the_other(make: Make) -> None:

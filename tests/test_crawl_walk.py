@@ -189,17 +189,6 @@ def test_a_stretch_rewound_to_its_middle_stays_known() -> None:
     assert w.settle(Ask(0, 0, None), ["a", "c"], t("x"), None) == Ended("met", 1, "c")
 
 
-def test_a_released_stretch_is_taken_again_where_it_stood() -> None:
-    w = walk((None, None))
-    w.take()
-    w.settle(Ask(0, 0, None), ["a"], t("1"), None)
-    w.release(0)
-    assert w.take() == Ask(0, 1, t("1"))
-    w.settle(Ask(0, 1, t("1")), [], None, "null")
-    w.release(0)
-    assert w.take() is None
-
-
 def test_a_walk_made_of_ended_stretches_drops_what_they_cover() -> None:
     ended = Stretch(0, None, 5, t("2"), 3, "ended", ["a"], 0, "entry", 2)
     w = Walk([ended, Stretch(1, t("1"), 1, t("1")), Stretch(2, t("2"), None, t("2"))])

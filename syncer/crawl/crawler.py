@@ -107,7 +107,6 @@ class Crawler:
             try:
                 await self._follow(ask, tasks)
             finally:
-                self._walk.release(ask.stretch)
                 self._changed.set()
 
     def _take(self) -> Ask | None:
@@ -116,9 +115,9 @@ class Crawler:
             return None
         return self._walk.take()
 
-    async def _follow(self, ask: Ask | None, tasks: asyncio.TaskGroup) -> None:
-        """Advance one stretch until it ends, pauses or is dropped."""
-        flight = self._launch(ask, tasks) if ask else None
+    async def _follow(self, ask: Ask, tasks: asyncio.TaskGroup) -> None:
+        """Advance one stretch after the other until one pauses or is dropped, or none is left."""
+        flight: Flight | None = self._launch(ask, tasks)
         try:
             while flight is not None:
                 flight = await self._advance(flight, tasks)
@@ -140,6 +139,10 @@ class Crawler:
         return self._launch(again, tasks) if again else None
 
     async def _take_page(self, flight: Flight, page: Page, tasks: asyncio.TaskGroup) -> Flight | None:
+        if flight.ask.stretch > 0 and not self._is_probed:
+            self._is_probed = True
+            self._changed.set()  # before this page takes the processor: all other walkers wait for it
+            await asyncio.sleep(0)
         encoded = self._ports.encode(page)
         stretch = self._walk.stretches[flight.ask.stretch]
         known = len(stretch.first_ids)
@@ -164,6 +167,10 @@ class Crawler:
             _cancel(ahead)
             return self._launch(step.ask, tasks)
         _cancel(ahead)
+        if isinstance(step, Ended):  # the next stretch's first page is asked for while this stretch's last is written
+            self._changed.set()
+            ask = self._take()
+            return self._launch(ask, tasks) if ask else None
         return None
 
     def _launch(self, ask: Ask, tasks: asyncio.TaskGroup) -> Flight:
@@ -222,8 +229,6 @@ class Crawler:
         self._counters.rejects += len(encoded.rejects)
         self._size = self._size.after_clean_page()
         self._struggles.pop(flight.ask.stretch, None)
-        if flight.ask.stretch > 0 and not self._is_probed:
-            self._is_probed = True
         self._changed.set()
 
     async def _after_trouble(self, flight: Flight, answer: TokenRefused | Struggling) -> Ask | None:

@@ -50,7 +50,8 @@ def plan_stretches(previous: Iterable[PageRecord], *, pages_total: int, walkers:
 
     ``previous`` comes in list order (stretch, sequence) and may be a stream of a million records: only the chosen
     entries are
-    kept. The number of stretches is a multiple of ``walkers``, so that the last round of them is full.
+    kept. The number of stretches is a multiple of ``walkers``, so that the last round of them is full, and the longer
+    ones come first: whoever walks one of them is late for the last round and gets a shorter one there.
     """
     if walkers < 2:
         return plan_sequential("one walker was asked for")
@@ -65,19 +66,20 @@ def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_s
     chosen: list[tuple[Token | None, int, str | None]] = [(None, 0, None)]
     last_id: str | None = None
     seen: set[Token] = set()
+    length, longer = divmod(pages_total, count)
     for position, record in enumerate(previous):
         if record.page_size != page_size:
             return plan_sequential(
                 f"the last snapshot was crawled with {record.page_size} users a page, not {page_size}"
             )
-        due = len(chosen) * pages_total // count
+        due = len(chosen) * length + min(len(chosen), longer)
         if position >= due and position > 0 and record.token is not None and record.token not in seen:
             seen.add(record.token)
             chosen.append((record.token, position, last_id))
         last_id = None if record.rejects else record.last_id
     pages = [following[1] - here[1] for here, following in pairwise(chosen)]
     stretches = [
-        PlannedStretch(entry, length, after) for (entry, _, after), length in zip(chosen, [*pages, None], strict=True)
+        PlannedStretch(entry, known, after) for (entry, _, after), known in zip(chosen, [*pages, None], strict=True)
     ]
     if len(stretches) < 2:
         return plan_sequential("the last snapshot's page index holds no entries")

@@ -131,11 +131,6 @@ class Walk:
                 return Ask(stretch.index, stretch.sequence, stretch.next)
         return None
 
-    def release(self, index: int) -> None:
-        """Put a stretch back whose walker leaves it before its end."""
-        if self.stretches[index].status == "walking":
-            self.stretches[index].status = "waiting"
-
     def may_run_ahead(self, ask: Ask, guess: Token) -> Ask | None:
         """Say whether the page after ``ask`` may be asked for before that page is read.
 
