@@ -1,0 +1,146 @@
+"""Streams of a snapshot's users, and the small readers that go along while parts are written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from syncer.errors import ContractBroken, SnapshotMismatch
+from syncer.snapshot import fields
+from syncer.snapshot.columns import USER_SCHEMA
+from syncer.snapshot.fetched import encode_fetched
+from syncer.snapshot.fields import FieldNames
+from syncer.snapshot.gone import Gone, GoneUsers
+from syncer.snapshot.layout import Format
+from syncer.snapshot.manifest import Manifest
+from syncer.snapshot.publish import publish
+from syncer.snapshot.reading import read_users
+from syncer.snapshot.sinks import SinkOptions
+from syncer.snapshot.store import LocalStore
+from tests.snapshot_data import SMALL, User, chunked, make_users, merge, spool, stage_snapshot
+
+
+def published(store: LocalStore, users: list[User], *formats: Format, options: SinkOptions = SMALL) -> Manifest:
+    manifest = stage_snapshot(store, spool([chunked(users, 20)]), formats=formats, options=options)
+    publish(store, manifest)
+    return manifest
+
+
+def table(store: LocalStore, manifest: Manifest, *columns: str) -> Any:
+    batches = list(read_users(store, manifest, columns) if columns else read_users(store, manifest))
+    return pa.Table.from_batches(batches, pa.schema([USER_SCHEMA.field(n) for n in columns or USER_SCHEMA.names]))
+
+
+def test_both_formats_read_alike(tmp_path: Path) -> None:
+    users = [{**user, "related": [n]} if n % 3 else user for n, user in enumerate(make_users(150))]
+    stores = [LocalStore(tmp_path / name) for name in ("parquet", "ndjson", "gzip")]
+    gzip = replace(SMALL, ndjson_compression="gzip")
+    first = published(stores[0], users, "parquet")
+    assert len(first.files) == 3
+    expected = table(stores[0], first)
+    assert expected.column("id").to_pylist() == [user["id"] for user in users]
+    assert expected.equals(table(stores[1], published(stores[1], users, "ndjson")))
+    assert expected.equals(table(stores[2], published(stores[2], users, "ndjson", options=gzip)))
+
+
+@pytest.mark.parametrize("form", ["parquet", "ndjson"])
+def test_only_the_columns_asked_for_are_given(form: Format, tmp_path: Path) -> None:
+    users = make_users(30)
+    store = LocalStore(tmp_path)
+    found = table(store, published(store, users, form), "id", "deleted_at")
+    assert found.column_names == ["id", "deleted_at"]
+    assert found.column("deleted_at").null_count == sum(user["deletedAt"] is None for user in users)
+
+
+def test_a_part_that_is_missing_damaged_or_short_is_named(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    manifest = published(store, make_users(150), "parquet")
+    short = replace(manifest, files=(replace(manifest.files[0], rows=7), *manifest.files[1:]))
+    twice = replace(manifest, files=(manifest.files[0], manifest.files[0]))
+    part = manifest.files[0].path
+    for wrong, words in ((short, "has 64 rows instead of 7"), (twice, "is not in strictly ascending order of ids")):
+        with pytest.raises(SnapshotMismatch) as caught:
+            table(store, wrong)
+        assert caught.value.message == f"{part} {words}"
+    (tmp_path / part).write_bytes(b"PAR1")
+    with pytest.raises(SnapshotMismatch, match="cannot be read as Parquet: it is damaged"):
+        table(store, manifest)
+    (tmp_path / part).unlink()
+    with pytest.raises(SnapshotMismatch, match="is not there"):
+        table(store, manifest)
+
+
+@pytest.mark.parametrize("line", [b"{\n", b"{}\n", b"[]\n", b'{"id":"a"}\n'])
+def test_a_line_that_is_no_user_is_named(line: bytes, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    manifest = published(store, make_users(3), "ndjson", options=replace(SMALL, ndjson_compression="none"))
+    (tmp_path / manifest.files[0].path).write_bytes(line)
+    with pytest.raises(SnapshotMismatch, match="holds a line that is not"):
+        table(store, manifest)
+
+
+def frames(users: list[User], tmp_path: Path) -> list[Any]:
+    return list(merge(spool([chunked(users, 20)]), tmp_path / "work").tables())
+
+
+def test_gone_users_are_counted_and_the_first_of_them_named(tmp_path: Path) -> None:
+    users = make_users(150)
+    store = LocalStore(tmp_path)
+    watch = GoneUsers(store, published(store, users, "parquet"), ids_max=3)
+    for frame in frames([user for n, user in enumerate(users) if n % 7], tmp_path):
+        watch.write(frame)
+    gone = users[::7]
+    vanished = [user["id"] for user in gone if user["deletedAt"] is None]
+    assert watch.finish() == Gone(len(vanished), len(gone) - len(vanished), tuple(vanished[:3]))
+
+
+def test_a_list_that_holds_everyone_lacks_nobody(tmp_path: Path) -> None:
+    users = make_users(150)
+    store = LocalStore(tmp_path)
+    watch = GoneUsers(store, published(store, users, "parquet"), ids_max=3)
+    for frame in frames([*users, *make_users(170)[150:]], tmp_path):
+        watch.write(frame)
+    watch.abandon()
+    assert watch.finish() == Gone()
+
+
+def test_a_previous_snapshot_that_cannot_be_read_is_a_fact(tmp_path: Path) -> None:
+    users = make_users(150)
+    store = LocalStore(tmp_path)
+    manifest = published(store, users, "parquet")
+    (tmp_path / manifest.files[1].path).unlink()
+    watch = GoneUsers(store, manifest, ids_max=3)
+    for frame in frames(users, tmp_path):
+        watch.write(frame)
+    assert watch.finish().unreadable == f"{manifest.files[1].path} is not there"
+
+
+def test_names_of_unknown_fields_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = make_users(60)
+    for n, user in enumerate(users):
+        user.update([{}, {"related": []}, {"b": n, "c": {"d": 1}}][n % 3])
+    names = FieldNames()
+    for frame in frames(users, tmp_path) * 2:
+        names.write(frame)
+    names.abandon()
+    assert names.names == ("b", "c", "related")
+    monkeypatch.setattr(fields, "FIELDS_MAX", 2)
+    few = FieldNames()
+    for frame in frames(users, tmp_path):
+        few.write(frame)
+    assert few.names == ("b", "c")
+
+
+def test_a_fetched_user_is_the_row_that_a_page_would_have_given() -> None:
+    users = [{**user, "related": []} for user in make_users(40)]
+    pages = spool([[[user] for user in users]])
+    for user, page in zip(users, pages, strict=True):
+        fetched = encode_fetched(user["id"], user, with_lines=True)
+        assert fetched.batch.equals(page.encoded.batch)
+        assert fetched.is_deleted == (user["deletedAt"] is not None)
+    with pytest.raises(ContractBroken, match="is about another user"):
+        encode_fetched("other", users[0], with_lines=False)
