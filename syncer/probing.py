@@ -90,7 +90,7 @@ class Probe:
         1970, and believed to a day.
         """
         clean = [a for a in self._answers if not a.record.rejects and not a.encoded.rejects]
-        newest = max((time for answer in clean for time in _newest(answer.encoded)), default=0.0)
+        newest = max((updated for answer in clean for _, updated in _times(answer.encoded)), default=0.0)
         before = max(newest - run_seconds - SETTLED_MARGIN_SECONDS, started_at - LOCAL_CLOCK_ERROR_SECONDS)
         glances = [_glance(answer, before) for answer in clean]
         fault = judge_places(glances, self._stored(glances))
@@ -113,7 +113,7 @@ class Probe:
                 if place not in known:
                     known.add(place)
                     self._read(place, found)
-        unknown = sorted({i for glance in glances for i in glance.settled if i not in found})
+        unknown = sorted({i for glance in glances for i in glance.old if i not in found})
         for user_id in unknown[:LOOKUPS_MAX]:
             pages = list(islice(self._spool.pages_around(user_id), LOOKUP_PAGES_MAX + 1))
             if len(pages) <= LOOKUP_PAGES_MAX:
@@ -148,11 +148,9 @@ def _times(encoded: EncodedPage) -> list[tuple[float, float]]:
     return [(c / 1e6, u / 1e6) for c, u in zip(created, updated, strict=True)]
 
 
-def _newest(encoded: EncodedPage) -> list[float]:
-    return [max(times) for times in _times(encoded)]
-
-
 def _glance(answer: AskedAgain, before: float) -> Glance:
-    ids = answer.encoded.ids
-    settled = frozenset(i for i, time in zip(ids, _newest(answer.encoded), strict=True) if time < before)
-    return Glance(answer.record.stretch, answer.record.sequence, tuple(ids), settled, answer.is_follow_up)
+    ids, record = answer.encoded.ids, answer.record
+    times = dict(zip(ids, _times(answer.encoded), strict=True))
+    old = frozenset(i for i, (created, _) in times.items() if created < before)
+    settled = frozenset(i for i in old if times[i][1] < before)
+    return Glance(record.stretch, record.sequence, tuple(ids), old, settled, answer.is_follow_up)

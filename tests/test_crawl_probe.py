@@ -7,8 +7,11 @@ import pytest
 from syncer.crawl.probe import Glance, Place, choose_pages, follow_ups, judge_places
 
 
-def glance(sequence: int, users: str, *, stretch: int = 0, new: str = "", follow_up: bool = False) -> Glance:
-    return Glance(stretch, sequence, tuple(users), frozenset(users) - set(new), follow_up)
+def glance(
+    sequence: int, users: str, *, stretch: int = 0, new: str = "", updated: str = "", follow_up: bool = False
+) -> Glance:
+    old = frozenset(users) - set(new)
+    return Glance(stretch, sequence, tuple(users), old, old - set(updated), follow_up)
 
 
 def stored(*pages: str, stretch: int = 0) -> dict[str, list[Place]]:
@@ -53,6 +56,7 @@ def test_a_user_older_than_the_run_that_the_walk_never_met_was_skipped() -> None
         "asked again, page 1 of stretch 0 holds a user older than the run that the walk never met"
     )
     assert judge_places([glance(1, "dxe", new="x")], walk) == ""
+    assert judge_places([glance(1, "dxe", updated="x")], walk) != ""
 
 
 def test_a_user_that_was_not_looked_for_bears_no_witness() -> None:
@@ -64,6 +68,7 @@ def test_a_user_of_an_earlier_page_cannot_stand_behind_a_token_of_a_later_one() 
         "asked again, page 1 of stretch 0 holds a user that the walk met on an earlier page"
     )
     assert judge_places([glance(1, "cde", new="c")], WALK) == ""
+    assert judge_places([glance(1, "cde", updated="c")], WALK) == ""
 
 
 def test_a_user_of_another_stretch_may_stand_anywhere() -> None:
@@ -74,7 +79,8 @@ def test_a_user_of_another_stretch_may_stand_anywhere() -> None:
 def test_a_user_that_slid_to_the_page_before_is_told_from_a_deleted_one() -> None:
     slid = [glance(0, "bcd"), glance(1, "efg"), glance(0, "bcd", follow_up=True)]
     assert judge_places(slid, WALK) == (
-        "a user of page 1 of stretch 0 stands on the page before it now, and the token of its page no longer leads to it"
+        "a user of page 1 of stretch 0 stands on the page before it now,"
+        " and the token of its page no longer leads to it"
     )
     deleted = [glance(0, "bce"), glance(1, "efg"), glance(0, "bce", follow_up=True)]
     assert judge_places(deleted, WALK) == ""

@@ -3,7 +3,8 @@
 A token that is an offset walks without a sign over users that slid past it when others before them were deleted. Asked
 once more, a page then holds users that cannot stand there if its token names a place.
 
-Only settled users bear witness: all their times lie before the run, so they neither came nor moved meanwhile.
+Only users older than the run bear witness; against another page only those that were not updated since it began either:
+they neither came nor moved meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class Glance:
     stretch: int
     sequence: int
     ids: tuple[str, ...]
+    old: frozenset[str]
+    """Created before the run."""
     settled: frozenset[str]
+    """Of these, the ones last updated before the run."""
     is_follow_up: bool = False
     """Asked for after all that are not had been answered."""
 
@@ -71,7 +75,7 @@ def judge_places(glances: Sequence[Glance], stored: Mapping[str, Sequence[Place]
     """
     for glance in glances:
         for user_id in glance.ids:
-            if user_id in glance.settled and user_id in stored and (fault := _fault(glance, stored[user_id])):
+            if user_id in glance.old and user_id in stored and (fault := _fault(glance, user_id, stored[user_id])):
                 return fault
     pages = {(glance.stretch, glance.sequence): glance for glance in glances if not glance.is_follow_up}
     for before in glances:
@@ -84,11 +88,12 @@ def judge_places(glances: Sequence[Glance], stored: Mapping[str, Sequence[Place]
     return ""
 
 
-def _fault(glance: Glance, places: Sequence[Place]) -> str:
+def _fault(glance: Glance, user_id: str, places: Sequence[Place]) -> str:
     where = f"page {glance.sequence} of stretch {glance.stretch}"
     if not places:
         return f"asked again, {where} holds a user older than the run that the walk never met"
-    if all(stretch == glance.stretch and sequence < glance.sequence for stretch, sequence, _ in places):
+    is_behind = all(stretch == glance.stretch and sequence < glance.sequence for stretch, sequence, _ in places)
+    if is_behind and user_id in glance.settled:
         return f"asked again, {where} holds a user that the walk met on an earlier page"
     return ""
 

@@ -37,6 +37,7 @@ PAUSE_SECONDS = 600.0
 END_SECONDS_MAX = 5.0
 """A cancelled run has to be gone by then."""
 JUMP_TURN = 60
+BETWEEN_SECONDS = DAY_SECONDS + 7200
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,9 @@ class World:
         for night in range(self.s.nights):
             outcomes.append(await self._night(night))
             for _ in range(self.s.changes_between):
+                await asyncio.sleep(BETWEEN_SECONDS / (self.s.changes_between + 1))
                 self.service.change()
-            await asyncio.sleep(DAY_SECONDS)
+            await asyncio.sleep(BETWEEN_SECONDS / (self.s.changes_between + 1))
         return Outcome(self.s.seed, tuple(outcomes), self.service.requests, self._digest())
 
     async def _night(self, night: int) -> str:

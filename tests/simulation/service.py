@@ -227,7 +227,7 @@ class Service:
         bound = size if self.s.tokens_bound_to_size else 0
         hop = 0
         if self.s.token_kind == "offset":
-            place, user_id = "", ""
+            place, user_id, hop = "", "", 0 if rows else self.random.randrange(10**9)
         elif rows:
             place, user_id = rows[-1]
         elif token is not None and (meant := read_token(token)) is not None:
