@@ -224,7 +224,7 @@ def test_a_page_index_with_other_pages_is_found_by_the_sums(whole: tuple[LocalSt
     wrong = failed(store, rewritten(store, manifest, PAGES, parquet_of(index.slice(1), sorting_columns=None)))
     assert wrong == {
         "page_index": "8 pages instead of 9",
-        "sums": "the manifest counts 9 pages and the page index 8; the pages served 135 users; 150 are in the"
+        "sums": "the manifest counts 9 pages and the page index 8; the pages served 135 users; 150 of them are in the"
         " snapshot, and 5 were served twice",
         "pages": "20 users stand on no page",
     }

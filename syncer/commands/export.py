@@ -128,6 +128,9 @@ class _OwnCode(SyncerError):
 
 
 async def _export_all(settings: Settings, args: argparse.Namespace) -> tuple[Sequence[Exported], Sequence[Failure]]:
+    from syncer.snapshot.memory import choose_memory_pool
+
+    choose_memory_pool()
     from syncer.api.redact import secret_forms
     from syncer.commands.exporting import Choices, export_accounts
     from syncer.logs import hide_from_logs

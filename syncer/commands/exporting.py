@@ -23,9 +23,10 @@ from syncer.config import Settings
 from syncer.durations import show_duration
 from syncer.errors import GaveUp, SyncerError
 from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
+from syncer.garbage import collect_seldom
 from syncer.model import Counters
-from syncer.snapshot.memory import use_system_memory_pool
-from syncer.snapshot.store import Store, open_store
+from syncer.snapshot.signing import load_signer
+from syncer.snapshot.store import open_store
 from syncer.state import AccountState
 from syncer.version import VERSION
 from syncer.watchdog import watch_progress
@@ -58,12 +59,12 @@ async def export_accounts(
     settings: Settings, choices: Choices, counters: Mapping[str, Counters]
 ) -> tuple[list[ExportResult], list[Failure]]:
     """Export all accounts at once and return what became of each, in the order of the configuration."""
-    use_system_memory_pool()
-    store = open_store(settings.destination)
+    collect_seldom()
+    open_store(settings.destination)  # wrong usage is found before any request
     places = asyncio.Semaphore(settings.process_concurrency)
     async with asyncio.TaskGroup() as tasks:
         running = [
-            tasks.create_task(_one(settings, choices, account, counters[account.sid], store, places))
+            tasks.create_task(_one(settings, choices, account, counters[account.sid], places))
             for account in settings.accounts
         ]
     outcomes = [task.result() for task in running]
@@ -72,10 +73,10 @@ async def export_accounts(
 
 
 async def _one(
-    settings: Settings, choices: Choices, account: Account, counters: Counters, store: Store, places: asyncio.Semaphore
+    settings: Settings, choices: Choices, account: Account, counters: Counters, places: asyncio.Semaphore
 ) -> ExportResult | Failure:
     try:
-        return await _within_deadline(settings, choices, account, counters, store, places)
+        return await _within_deadline(settings, choices, account, counters, places)
     except SyncerError as error:
         return Failure(account.sid, error.exit_code, str(error))
     except Exception as error:
@@ -84,11 +85,11 @@ async def _one(
 
 
 async def _within_deadline(
-    settings: Settings, choices: Choices, account: Account, counters: Counters, store: Store, places: asyncio.Semaphore
+    settings: Settings, choices: Choices, account: Account, counters: Counters, places: asyncio.Semaphore
 ) -> ExportResult:
     try:
         async with asyncio.timeout(settings.deadline) as deadline:
-            return await _export(settings, choices, account, counters, store, places, deadline.when())
+            return await _export(settings, choices, account, counters, places, deadline.when())
     except TimeoutError:
         if not deadline.expired():
             raise
@@ -103,7 +104,6 @@ async def _export(
     choices: Choices,
     account: Account,
     counters: Counters,
-    store: Store,
     places: asyncio.Semaphore,
     deadline_at: float | None,
 ) -> ExportResult:
@@ -120,16 +120,18 @@ async def _export(
         compression=settings.compressed_answers,
         places=places,
     )
+    signer = load_signer(settings.signing_key) if settings.signing_key else None
     with BlockingThread() as thread:
         async with connection as client:
             ports = ExportPorts(
                 client.list_page,
-                store,
+                open_store(settings.destination, settings.state_dir / account.sid / "staging", thread.stoppable),
                 counters,
                 _now,
                 thread.run,
                 thread.stoppable,
                 fetch_user=partial(_fetch, client),
+                signer=signer,
             )
             return await _watched(_request(settings, choices, account), ports, client)
 

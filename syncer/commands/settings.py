@@ -14,6 +14,8 @@ Subparsers = argparse._SubParsersAction  # argparse has no public name for what 
 _FLAGS = {
     "base_url": ("URL", "where the API is (default: https://comms.twilio.com/v1)"),
     "ca_file": ("FILE", "certificates to trust instead of the system's"),
+    "signing_key": ("FILE", "sign the manifest with this OpenSSH private key (see syncer keygen)"),
+    "trusted_keys": ("FILE", "allowed_signers file: refuse what none of its keys has signed"),
     "destination": ("PATH_OR_URI", "where the snapshots are (default: exports)"),
     "state_dir": ("DIR", "where unfinished runs and locks are kept (default: the user's state folder)"),
     "page_size": ("N", "users asked for at once, 1 to 1000 (default: 1000)"),

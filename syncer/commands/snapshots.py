@@ -4,16 +4,58 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
-from syncer.durations import show_size
+from syncer.durations import show_duration, show_size
 from syncer.errors import SnapshotMismatch
 from syncer.terminal import harmless, write_out
 
 if TYPE_CHECKING:
     from syncer.snapshot.catalog import Published
+    from syncer.snapshot.manifest import Manifest
     from syncer.snapshot.store import Store
+
+
+_HEAD = ("SNAPSHOT", "DAY", "USERS", "CHANGE", "DELETED", "SIZE", "TOOK", "VERDICT", "SIGNED")
+_LEFT = ("SNAPSHOT", "DAY", "VERDICT", "SIGNED")
+_COLUMNS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A snapshot and what the list says beyond its manifest."""
+
+    published: Published
+    previous_users: int | None
+    """Of the snapshot before it in the list; None when there is none."""
+    signed: bool
+    """There is a signature; whose, and whether it holds, verify says."""
+    is_latest: bool
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it is."""
+        return self.published.manifest
+
+    @property
+    def change(self) -> int | None:
+        """Users more than in the snapshot before."""
+        return None if self.previous_users is None else self.manifest.users - self.previous_users
+
+    @property
+    def bytes(self) -> int:
+        """Of its parts."""
+        return sum(part.bytes for part in self.manifest.files)
+
+    @property
+    def seconds(self) -> float:
+        """From the run's start to its manifest."""
+        begin, end = map(datetime.fromisoformat, (self.manifest.started_at, self.manifest.finished_at))
+        return (end - begin).total_seconds()
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -36,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from syncer.commands.naming import accounts_meant, open_existing
 
     store = open_existing(settings.destination)
-    found: list[Published] = []
+    found: list[Listed] = []
     damaged: list[SnapshotMismatch] = []
     for sid in accounts_meant(store, args.account):
         _collect(store, sid, found, damaged)
@@ -46,55 +88,74 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _collect(store: Store, sid: str, found: list[Published], damaged: list[SnapshotMismatch]) -> None:
+def _collect(store: Store, sid: str, found: list[Listed], damaged: list[SnapshotMismatch]) -> None:
     from syncer.snapshot.catalog import list_snapshot_ids, load_snapshot
+    from syncer.snapshot.layout import signature_path
 
-    for snapshot_id in list_snapshot_ids(store, sid):
+    previous: int | None = None
+    for snapshot_id in (ids := list_snapshot_ids(store, sid)):
         try:
-            found.append(load_snapshot(store, sid, snapshot_id))
+            published = load_snapshot(store, sid, snapshot_id)
         except SnapshotMismatch as mismatch:
             damaged.append(mismatch)
+            previous = None
+            continue
+        signed = store.exists(signature_path(sid, snapshot_id))
+        found.append(Listed(published, previous, signed, snapshot_id == ids[-1]))
+        previous = published.manifest.users
 
 
-def _as_json(found: list[Published]) -> str:
+def _as_json(found: list[Listed]) -> str:
     snapshots = [
         {
-            "account_sid": published.manifest.account_sid,
-            "snapshot_id": published.manifest.snapshot_id,
-            "verdict": published.manifest.verdict,
-            "started_at": published.manifest.started_at,
-            "finished_at": published.manifest.finished_at,
-            "users": published.manifest.users,
-            "deleted_users": published.manifest.deleted_users,
-            "formats": list(published.manifest.formats),
-            "bytes": _bytes(published),
-            "manifest": published.path,
-            "latest": _is_latest(published, found),
+            "account_sid": listed.manifest.account_sid,
+            "snapshot_id": listed.manifest.snapshot_id,
+            "verdict": listed.manifest.verdict,
+            "started_at": listed.manifest.started_at,
+            "finished_at": listed.manifest.finished_at,
+            "seconds": listed.seconds,
+            "users": listed.manifest.users,
+            "deleted_users": listed.manifest.deleted_users,
+            "users_change": listed.change,
+            "formats": list(listed.manifest.formats),
+            "bytes": listed.bytes,
+            "signed": listed.signed,
+            "manifest": listed.published.path,
+            "latest": listed.is_latest,
         }
-        for published in found
+        for listed in found
     ]
     return json.dumps({"version": 1, "snapshots": snapshots}, indent=2) + "\n"
 
 
-def _as_table(found: list[Published]) -> str:
-    head = f"{'SNAPSHOT':16}  {'ACCOUNT':34}  {'USERS':>13}  {'DELETED':>11}  {'SIZE':>8}  {'VERDICT':10}  FORMATS\n"
-    return harmless(head + "".join(_row(published, _is_latest(published, found)) for published in found))
+def _as_table(found: list[Listed]) -> str:
+    """A table for each account, within 80 columns while an account has less than ten million users."""
+    by_account = groupby(found, key=lambda listed: listed.manifest.account_sid)
+    return harmless("\n".join(_account_table(sid, list(listed)) for sid, listed in by_account))
 
 
-def _row(published: Published, is_latest: bool) -> str:
-    manifest = published.manifest
+def _account_table(sid: str, found: list[Listed]) -> str:
+    rows = [_HEAD, *map(_cells, found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    gap = "  " if sum(widths) + 2 * (len(_HEAD) - 1) <= _COLUMNS else " "
+    lines = [gap.join(map(_aligned, _HEAD, row, widths)).rstrip() for row in rows]
+    return f"Account {sid}\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _aligned(name: str, cell: str, width: int) -> str:
+    return cell.ljust(width) if name in _LEFT else cell.rjust(width)
+
+
+def _cells(listed: Listed) -> tuple[str, ...]:
+    manifest = listed.manifest
     return (
-        f"{manifest.snapshot_id:16}  {manifest.account_sid:34}  {manifest.users:>13,}  {manifest.deleted_users:>11,}  "
-        f"{show_size(_bytes(published)):>8}  {manifest.verdict:10}  {', '.join(manifest.formats)}"
-        f"{'  (latest)' if is_latest else ''}\n"
+        manifest.snapshot_id,
+        datetime.fromisoformat(manifest.started_at).strftime("%d %b"),
+        f"{manifest.users:,}",
+        "-" if listed.change is None else f"{listed.change:+,}" if listed.change else "0",
+        f"{manifest.deleted_users:,}",
+        show_size(listed.bytes),
+        show_duration(listed.seconds),
+        manifest.verdict,
+        "yes" if listed.signed else "-",
     )
-
-
-def _bytes(published: Published) -> int:
-    return sum(part.bytes for part in published.manifest.files)
-
-
-def _is_latest(published: Published, found: list[Published]) -> bool:
-    """Whether it is its account's newest; ``found`` is in order of account, then time."""
-    mine = [p for p in found if p.manifest.account_sid == published.manifest.account_sid]
-    return mine[-1] is published

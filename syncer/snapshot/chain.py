@@ -1,7 +1,7 @@
 """Does a manifest stand where it was put? The links to its neighbours, the pointer, and the signature.
 
-Each manifest names the sha256 of the one before, the pointer that of the newest: a changed manifest is found by the next
-one or by the pointer, and a pruned one keeps its place in the chain as ``pruned.json``.
+Each manifest names the sha256 of the one before, the pointer that of the newest: a changed manifest is found by the
+next one or by the pointer, and a pruned one keeps its place in the chain as ``pruned.json``.
 """
 
 from __future__ import annotations

@@ -19,10 +19,13 @@ SNAPSHOTS = "snapshots"
 CHANGES = "changes"
 MANIFEST_NAME = "manifest.json"
 SUCCESS_NAME = "_SUCCESS"
+DATA_FOLDERS = (*FORMATS, CHANGES)
+"""Below each of them lies a Hive partition for each snapshot."""
 
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+ID_PREFIX = "snapshot_id="
 _ACCOUNT_PREFIX = "account_sid="
 _NDJSON_SUFFIX = {"zstd": "ndjson.zst", "gzip": "ndjson.gz", "none": "ndjson"}
 
@@ -34,7 +37,7 @@ def snapshot_id(started_at: datetime) -> str:
 
 def next_snapshot_id(taken: str) -> str:
     """The id one second later."""
-    return snapshot_id(_time(taken) + timedelta(seconds=1))
+    return snapshot_id(snapshot_time(taken) + timedelta(seconds=1))
 
 
 def is_snapshot_id(text: str) -> bool:
@@ -42,15 +45,20 @@ def is_snapshot_id(text: str) -> bool:
     if not _ID.fullmatch(text):
         return False
     try:
-        _time(text)
+        snapshot_time(text)
     except ValueError:
         return False
     return True
 
 
+def snapshot_time(snapshot: str) -> datetime:
+    """When the run of a snapshot started, in UTC."""
+    return datetime.strptime(snapshot, _ID_FORMAT).replace(tzinfo=UTC)
+
+
 def snapshot_date(snapshot: str) -> str:
     """The partition's date, as ``2026-11-23``."""
-    return _time(snapshot).date().isoformat()
+    return snapshot_time(snapshot).date().isoformat()
 
 
 def account_folder(account_sid: str) -> str:
@@ -100,14 +108,23 @@ def latest_path(account_sid: str) -> str:
 
 def partition_folder(form: Format, account_sid: str, snapshot: str) -> str:
     """Where a snapshot's parts of one format lie: a Hive partition."""
-    date = snapshot_date(_checked(snapshot))
-    return f"{form}/{_account(account_sid)}/snapshot_date={date}/snapshot_id={snapshot}"
+    return data_folder(form, account_sid, snapshot)
 
 
 def changes_folder(account_sid: str, snapshot: str) -> str:
     """Where the changes since the previous snapshot lie: a Hive partition beside those of the formats."""
+    return data_folder(CHANGES, account_sid, snapshot)
+
+
+def data_account_folder(kind: str, account_sid: str) -> str:
+    """Where an account's partitions of one of ``DATA_FOLDERS`` lie, by date."""
+    return f"{kind}/{_account(account_sid)}"
+
+
+def data_folder(kind: str, account_sid: str, snapshot: str) -> str:
+    """A snapshot's partition in one of ``DATA_FOLDERS``."""
     date = snapshot_date(_checked(snapshot))
-    return f"{CHANGES}/{_account(account_sid)}/snapshot_date={date}/snapshot_id={snapshot}"
+    return f"{data_account_folder(kind, account_sid)}/snapshot_date={date}/{ID_PREFIX}{snapshot}"
 
 
 def part_name(form: Format, number: int, compression: Compression) -> str:
@@ -126,6 +143,11 @@ def staging_folder(account_sid: str, snapshot: str) -> str:
     return f"{staging_account_folder(account_sid)}/{_checked(snapshot)}"
 
 
+def turn_path(account_sid: str) -> str:
+    """What the account's writers take in turn to commit."""
+    return f"{staging_account_folder(account_sid)}/turn.json"
+
+
 def account_of(folder_name: str) -> str | None:
     """The account that a folder below ``snapshots`` belongs to; None for a foreign one."""
     sid = folder_name.removeprefix(_ACCOUNT_PREFIX)
@@ -142,7 +164,3 @@ def _checked(snapshot: str) -> str:
     if not is_snapshot_id(snapshot):
         raise UsageError(f"{snapshot!a} is not the id of a snapshot", hint="it looks like 20261123T020000Z")
     return snapshot
-
-
-def _time(snapshot: str) -> datetime:
-    return datetime.strptime(snapshot, _ID_FORMAT).replace(tzinfo=UTC)

@@ -94,6 +94,13 @@ class Shape:
         """Every key."""
         return list(self._value)
 
+    def lists(self, key: str) -> list[list[Any]]:
+        """A list of lists."""
+        items = self._typed(key, list, "a list")
+        if not all(isinstance(item, list) for item in items):
+            raise ShapeFault(f"{self._name(key)} is not a list of lists")
+        return list(items)
+
     def members(self) -> Iterator[tuple[str, Shape]]:
         """Every key with the object it names."""
         return ((key, self.object(key)) for key in self._value)

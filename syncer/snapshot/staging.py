@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from syncer.errors import DataRefused, SnapshotMismatch, StorageFailed
+from syncer.errors import DataRefused, LockHeld, SnapshotMismatch, StorageFailed
 from syncer.model import PageRecord
 from syncer.snapshot import layout
 from syncer.snapshot.changes import ChangesSink
@@ -36,6 +36,7 @@ def reserve_snapshot_id(store: Store, account_sid: str, started_at: datetime, *,
 def _is_taken(store: Store, account_sid: str, snapshot_id: str) -> bool:
     folders = [layout.partition_folder(form, account_sid, snapshot_id) for form in FORMATS]
     folders += [layout.manifest_path(account_sid, snapshot_id), layout.changes_folder(account_sid, snapshot_id)]
+    folders.append(layout.pruned_path(account_sid, snapshot_id))  # its place in the chain is its for good
     return any(map(store.exists, folders))
 
 
@@ -49,9 +50,13 @@ class Staging:
         self.folder = layout.staging_folder(account_sid, snapshot_id)
 
     def begin(self) -> None:
-        """An empty folder."""
+        """An empty folder. Raises LockHeld when another run has taken the id meanwhile."""
         self.store.remove(self.folder)
-        self.store.claim_staging(self.folder)
+        if not self.store.claim_staging(self.folder):
+            raise LockHeld(
+                f"another run has taken the snapshot id {self.snapshot_id} of account {self.account_sid}",
+                hint="run again with --fresh",
+            )
 
     def sinks(self, formats: Sequence[Format], options: SinkOptions) -> list[Sink]:
         """A sink for each format, in the contract's order of formats."""
