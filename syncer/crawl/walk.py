@@ -220,7 +220,7 @@ class Walk:
 
     def _meeting(self, index: int, ids: Sequence[str]) -> tuple[int, str] | None:
         owners = self._owners
-        if owners.keys().isdisjoint(ids):
+        if not owners or owners.keys().isdisjoint(ids):
             return None
         return min(((owners[i], i) for i in ids if owners.get(i, -1) > index), default=None)
 

@@ -1,10 +1,16 @@
-"""How Arrow takes memory from the system. One setting for the whole process."""
+"""How Arrow takes memory from the system: one choice for the process, made before Arrow is loaded. No import here."""
 
 from __future__ import annotations
 
-import pyarrow as pa
+import os
+import sys
 
 
-def use_system_memory_pool() -> None:
-    """Let Arrow give freed memory back: its own pools keep it (30 MiB at an export's peak), no faster here."""
-    pa.set_memory_pool(pa.system_memory_pool())
+def choose_memory_pool() -> None:
+    """Let Arrow use jemalloc, in its C++ parts too. Call before pyarrow is imported; a choice of the user's stands.
+
+    Peak of an export of a million users: jemalloc 110 MiB, mimalloc (Arrow's own choice) 136, the system's 149; the
+    processor time is the same. Arrow's builds for Linux hold all three; elsewhere its own choice stands.
+    """
+    if sys.platform == "linux":
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")

@@ -67,7 +67,8 @@ class ParquetPart:
 
     def _write_group(self) -> None:
         # In contiguous memory: the borders of chunks would be borders of pages, and other bytes.
-        group = pa.concat_tables(self._waiting).combine_chunks()
+        whole = len(self._waiting) == 1
+        group = self._waiting[0] if whole else pa.concat_tables(self._waiting).combine_chunks()
         self._waiting.clear()
         self._writer.write_table(group, row_group_size=self._rows)
         self._rows = 0

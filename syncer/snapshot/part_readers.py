@@ -121,7 +121,7 @@ def ndjson_ids(lines: list[bytes]) -> Any:
 def read_ids(file: BinaryIO, facts: FileFacts, compression: Compression) -> Iterator[tuple[Any, int]]:
     """Ids of a part of either format, as Arrow arrays with the number of deleted users among them. Raises PartFault."""
     if facts.format == "parquet":
-        for batch in read_parquet(file):
+        for batch in read_parquet(file, ("id", "deleted_at")):
             yield batch.column("id"), batch.num_rows - batch.column("deleted_at").null_count
     else:
         for lines in read_ndjson(file, compression):
