@@ -28,7 +28,7 @@ from syncer.snapshot.gone import Gone
 from syncer.snapshot.layout import Compression, Format, manifest_path
 from syncer.snapshot.manifest import CrawlFacts, FileFacts, Manifest, Previous, ReconciliationFacts, Tool
 from syncer.snapshot.pages import read_page_index
-from syncer.snapshot.publish import Signer, publication
+from syncer.snapshot.publish import Signer, Step, publication
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.staging import Staging, reserve_snapshot_id
 from syncer.snapshot.store import Store
@@ -326,13 +326,17 @@ async def _publish(run: _Run, proven: Proven) -> ExportResult:
     manifest = _manifest(run, proven)
 
     def work() -> None:
-        for step in run.ports.stoppable(publication(run.ports.store, manifest, run.ports.signer)):
+        for step in run.ports.stoppable(_publication(run, manifest)):
             step.run()
 
     await run.ports.run_blocking(work)
     run.spool.remove()
     run.ports.counters.phase = "done"
     return _result(run, manifest)
+
+
+def _publication(run: _Run, manifest: Manifest) -> list[Step]:
+    return publication(run.ports.store, manifest, run.ports.signer, after_previous=True)
 
 
 def _manifest(run: _Run, proven: Proven) -> Manifest:
@@ -408,6 +412,8 @@ def _open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> _Run:
     previous = load_latest(ports.store, request.account_sid)
     facts = spool.facts()
     reason = "" if facts is None else _why_not_resume(request, ports, facts, spool.number("refused"))
+    if facts and not reason and previous and previous.manifest.snapshot_id > facts.snapshot_id:
+        reason = f"another run has published the snapshot {previous.manifest.snapshot_id} since"
     if facts is None or reason:
         if reason:
             notes.append(f"an unfinished run was dropped: {reason}")

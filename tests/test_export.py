@@ -243,7 +243,7 @@ def test_a_run_that_was_killed_after_its_commit_is_only_tidied_up(account: Accou
         pass
 
     class Store(LocalStore):
-        def put_replace(self, path: str, data: bytes) -> None:
+        def put_version(self, path: str, data: bytes, replaces: str | None) -> bool:
             raise Killed
 
     async def killed() -> None:

@@ -33,6 +33,7 @@ HOMES = {
     "aiolimiter": ("api.throttle",),
     "orjson": ("api", "crawl", "snapshot", "emulator"),
     "pyarrow": ("snapshot", "load"),
+    "obstore": ("snapshot.object_address", "snapshot.object_errors", "snapshot.object_file", "snapshot.object_store"),
     "cryptography": ("snapshot.signing",),
     "rich": ("progress", "commands"),
     "shtab": ("commands.completion",),

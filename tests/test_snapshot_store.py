@@ -109,8 +109,6 @@ def test_a_path_and_a_file_uri_name_the_same_store(tmp_path: Path, monkeypatch: 
     ("destination", "message"),
     [
         ("", "the destination is empty"),
-        ("s3://bucket/x", "this version cannot write to s3:// yet; it will come with the extra syncer[s3]"),
-        ("GS://bucket/x", "this version cannot write to gs:// yet; it will come with the extra syncer[gcs]"),
         ("ftp://host/x", "a destination cannot begin with 'ftp'://"),
         ("file://host/x", "a file:// URI must name an absolute path on this machine"),
         ("file://x?y", "a file:// URI must name an absolute path on this machine"),

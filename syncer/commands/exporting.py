@@ -24,7 +24,6 @@ from syncer.durations import show_duration
 from syncer.errors import GaveUp, SyncerError
 from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
 from syncer.garbage import collect_seldom
-from syncer.garbage import collect_seldom
 from syncer.model import Counters
 from syncer.snapshot.signing import load_signer
 from syncer.snapshot.store import open_store

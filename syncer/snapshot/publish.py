@@ -14,13 +14,17 @@ from typing import Protocol
 
 import orjson
 
-from syncer.errors import DataRefused, SnapshotMismatch
+from syncer.errors import DataRefused, SnapshotMismatch, StorageFailed
 from syncer.snapshot import layout
+from syncer.snapshot.catalog import list_snapshot_ids
 from syncer.snapshot.layout import Format
 from syncer.snapshot.manifest import FileFacts, Manifest, build, dump_json, parse
 from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file, read_ids, read_ndjson
 from syncer.snapshot.staging import Staging
 from syncer.snapshot.store import FileMissing, Store
+
+_POINTER_TRIES = 2
+"""Once more than none: two changes between our reading and writing are no coincidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +58,30 @@ def publish(store: Store, manifest: Manifest, signer: Signer | None = None) -> s
     return layout.manifest_path(manifest.account_sid, manifest.snapshot_id)
 
 
-def publication(store: Store, manifest: Manifest, signer: Signer | None = None) -> list[Step]:
+def publication(
+    store: Store, manifest: Manifest, signer: Signer | None = None, *, after_previous: bool = False
+) -> list[Step]:
     """What there is to do, in order; less when the manifest is there already.
+
+    ``after_previous``: of two writers to one destination, the second is refused with DataRefused: nothing may have been
+    published since the snapshot that this one was compared with.
 
     The signature is placed before the manifest: a snapshot is never seen without it, and only bytes that were made here
     are ever signed, none that were found at the destination.
     """
     staging = Staging(store, manifest.account_sid, manifest.snapshot_id)
     last = [
-        Step("move the pointer", lambda: _move_pointer(store, manifest)),
+        Step("move the pointer", lambda: move_pointer(store, manifest)),
         Step("clean up", lambda: clean_up(store, manifest.account_sid, manifest.snapshot_id)),
     ]
     if store.exists(layout.manifest_path(manifest.account_sid, manifest.snapshot_id)):
         return [Step("recognise the manifest", lambda: _expect_ours(store, manifest)), *last]
     return [
+        *(
+            [Step("see that no other run was faster", lambda: _expect_successor(store, manifest))]
+            if after_previous
+            else []
+        ),
         Step("check what is staged", lambda: _check_staged(staging, manifest)),
         *(Step(f"place {form}", partial(_place_parts, staging, form)) for form in manifest.formats),
         *_changes_steps(staging, manifest),
@@ -75,7 +89,7 @@ def publication(store: Store, manifest: Manifest, signer: Signer | None = None) 
         *([Step("place the hash tree", lambda: _place_tree(staging, manifest))] if manifest.tree else []),
         Step("place the rejects", lambda: _place_rejects(staging, manifest)),
         *([Step("place the signature", lambda: _place_signature(store, manifest, signer))] if signer else []),
-        Step("commit", lambda: _commit(store, manifest)),
+        Step("commit", lambda: _commit(staging, manifest, after_previous)),
         *last,
     ]
 
@@ -188,11 +202,37 @@ def _place_signature(store: Store, manifest: Manifest, signer: Signer) -> None:
     store.put_replace(path, signer.sign(build(manifest)))
 
 
-def _commit(store: Store, manifest: Manifest) -> None:
+def _commit(staging: Staging, manifest: Manifest, after_previous: bool) -> None:
+    store = staging.store
     if manifest.signed_by is None:  # a killed try may have been a signed one
         store.remove(layout.signature_path(manifest.account_sid, manifest.snapshot_id))
-    if not store.put_new(layout.manifest_path(manifest.account_sid, manifest.snapshot_id), build(manifest)):
-        _expect_ours(store, manifest)
+    with store.turn(layout.turn_path(manifest.account_sid)):
+        if after_previous:
+            _expect_successor_or_withdraw(staging, manifest)
+        if not store.put_new(layout.manifest_path(manifest.account_sid, manifest.snapshot_id), build(manifest)):
+            _expect_ours(store, manifest)
+
+
+def _expect_successor(store: Store, manifest: Manifest) -> None:
+    """Nothing is newer than the snapshot this one follows. What it follows may have been pruned meanwhile."""
+    newest = max(list_snapshot_ids(store, manifest.account_sid), default="")
+    if newest > (manifest.previous.snapshot_id if manifest.previous else ""):
+        raise DataRefused(
+            f"another run published the snapshot {newest} of account {manifest.account_sid} while this one was at work",
+            hint="nothing was published; let one run at a time write to a destination, then run again",
+        )
+
+
+def _expect_successor_or_withdraw(staging: Staging, manifest: Manifest) -> None:
+    """Readers of the partitions do not look at manifests: what is not committed is taken out of their sight."""
+    try:
+        _expect_successor(staging.store, manifest)
+    except DataRefused:
+        for kind in layout.DATA_FOLDERS:
+            final = layout.data_folder(kind, staging.account_sid, staging.snapshot_id)
+            if staging.store.exists(final):
+                staging.store.set_aside(final, f"{staging.folder}/refused-{kind}")
+        raise
 
 
 def _expect_ours(store: Store, manifest: Manifest) -> None:
@@ -209,17 +249,26 @@ def _expect_ours(store: Store, manifest: Manifest) -> None:
         )
 
 
-def _move_pointer(store: Store, manifest: Manifest) -> None:
+def move_pointer(store: Store, manifest: Manifest) -> None:
+    """Let ``latest.json`` name this snapshot, unless it names a newer one: it never goes back in time."""
     path = layout.latest_path(manifest.account_sid)
-    if (read_pointer(store, manifest.account_sid) or "") > manifest.snapshot_id:
-        return  # never back in time
     target = layout.manifest_path(manifest.account_sid, manifest.snapshot_id)
     sha256 = hashlib.sha256(store.read(target)).hexdigest()
-    store.put_replace(path, build_pointer(manifest.account_sid, manifest.snapshot_id, sha256))
+    pointer = build_pointer(manifest.account_sid, manifest.snapshot_id, sha256)
+    for _ in range(_POINTER_TRIES):
+        there = store.read_version(path)
+        if there and (_named_by(there[0]) or "") > manifest.snapshot_id:
+            return
+        if store.put_version(path, pointer, there[1] if there else None):
+            return
+    raise StorageFailed(
+        f"{path} was changed by others while it was to name {manifest.snapshot_id}",
+        hint="the snapshot is published; run again to move the pointer",
+    )
 
 
 def build_pointer(account_sid: str, snapshot_id: str, sha256: str) -> bytes:
-    """The content of ``latest.json``; ``sha256`` is the manifest's, in hex."""
+    """The content of ``latest.json``: the same snapshot gives the same bytes. ``sha256`` is the manifest's, in hex."""
     target = layout.manifest_path(account_sid, snapshot_id)
     return dump_json({"version": 1, "snapshot_id": snapshot_id, "manifest": target, "sha256": sha256})
 
@@ -227,8 +276,15 @@ def build_pointer(account_sid: str, snapshot_id: str, sha256: str) -> bytes:
 def read_pointer(store: Store, account_sid: str) -> str | None:
     """The snapshot that ``latest.json`` names; None when it is not there or cannot be read: manifests say the same."""
     try:
-        pointer = orjson.loads(store.read(layout.latest_path(account_sid)))
-    except (FileMissing, orjson.JSONDecodeError):
+        return _named_by(store.read(layout.latest_path(account_sid)))
+    except FileMissing:
+        return None
+
+
+def _named_by(content: bytes) -> str | None:
+    try:
+        pointer = orjson.loads(content)
+    except orjson.JSONDecodeError:
         return None
     named = pointer.get("snapshot_id") if isinstance(pointer, dict) else None
     return named if isinstance(named, str) and layout.is_snapshot_id(named) else None

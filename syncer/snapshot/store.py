@@ -5,14 +5,26 @@ Paths are relative, with forward slashes. Nothing here knows what the files mean
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
-from syncer.errors import StorageFailed, UsageError
+from syncer.errors import LockHeld, StorageFailed, UsageError
 from syncer.snapshot import files
 
-_EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+_CLOUD_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+TURN_WAIT_SECONDS = 20.0
+"""How long to wait for another run's turn, which takes a few requests."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
+Stoppable = Callable[[Iterable[Any]], Iterable[Any]]
+"""Passes items on until the run is cancelled."""
 
 
 class FileMissing(StorageFailed):
@@ -50,8 +62,20 @@ class Store(Protocol):
         """Create or replace a file in one step."""
         ...
 
+    def read_version(self, path: str) -> tuple[bytes, str] | None:
+        """A small file's content and a mark of this version of it; None when it is not there."""
+        ...
+
+    def put_version(self, path: str, data: bytes, replaces: str | None) -> bool:
+        """Replace exactly this version, or create what was not there; False when it is another one by now."""
+        ...
+
+    def turn(self, path: str) -> AbstractContextManager[None]:
+        """Work that one run at a time may do. Raises LockHeld when another one has it for longer than it should."""
+        ...
+
     def claim_staging(self, path: str) -> bool:
-        """Create a staging folder; False when it is there already."""
+        """Create a staging folder; False when it is there already, be it another run's."""
         ...
 
     def staging_path(self, path: str) -> Path:
@@ -59,7 +83,10 @@ class Store(Protocol):
         ...
 
     def place_folder(self, staged: str, final: str) -> None:
-        """Make a staged folder visible under its final name, in one step where the store can; nothing is there yet."""
+        """Make a staged folder visible under its final name, in one step where the store can; nothing is there yet.
+
+        Where it cannot, empty files come last: one that marks the folder as whole is seen after all others.
+        """
         ...
 
     def place_file(self, staged: str, final: str) -> None:
@@ -67,7 +94,7 @@ class Store(Protocol):
         ...
 
     def set_aside(self, final: str, staged: str) -> None:
-        """Take a folder out of sight, back into staging, in one step where the store can."""
+        """Take a folder out of sight, in one step into staging where the store can; else its files are removed."""
         ...
 
     def remove(self, path: str) -> None:
@@ -122,6 +149,36 @@ class LocalStore:
     def put_replace(self, path: str, data: bytes) -> None:
         files.put_file(self._at(path), data, replace=True)
 
+    def read_version(self, path: str) -> tuple[bytes, str] | None:
+        try:
+            data = self.read(path)
+        except FileMissing:
+            return None
+        return data, hashlib.sha256(data).hexdigest()
+
+    def put_version(self, path: str, data: bytes, replaces: str | None) -> bool:
+        if replaces is None:
+            return self.put_new(path, data)
+        with self.turn(path):
+            found = self.read_version(path)
+            if found is None or found[1] != replaces:
+                return False
+            self.put_replace(path, data)
+        return True
+
+    @contextmanager
+    def turn(self, path: str) -> Iterator[None]:
+        """By a lock on the path's folder, which the kernel frees when its holder dies."""
+        folder = self._at(path).parent
+        files.make_folder(folder)
+        with files.storage_errors(folder, "opened"):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _lock(descriptor, folder)
+            yield
+        finally:
+            os.close(descriptor)
+
     def claim_staging(self, path: str) -> bool:
         return files.claim_folder(self._at(path))
 
@@ -153,8 +210,28 @@ class LocalStore:
         return self.root / path
 
 
-def open_store(destination: str) -> Store:
-    """The store that a path or a URI names. Raises UsageError for one that this installation cannot reach."""
+def _lock(descriptor: int, folder: Path) -> None:
+    """Wait for the lock, but not for ever; a file system without locks has none to wait for."""
+    give_up_at = time.monotonic() + TURN_WAIT_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                raise LockHeld(f"another run holds {folder}", hint="wait for it, or end it first") from None
+            time.sleep(0.05)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return None
+            raise StorageFailed(f"{folder} cannot be locked: {error.strerror}", hint="run again: it resumes") from None
+
+
+def open_store(destination: str, staging: Path | None = None, stoppable: Stoppable = iter) -> Store:
+    """The store that a path or a URI names. Raises UsageError for one that this installation cannot reach.
+
+    ``staging``: a private folder on this machine for what is on its way to an object store; who only reads needs none.
+    ``stoppable`` ends long uploads when the run is cancelled.
+    """
     scheme, found, _ = destination.partition("://")
     if not destination:
         raise UsageError("the destination is empty", hint="give a folder")
@@ -162,13 +239,23 @@ def open_store(destination: str) -> Store:
         return LocalStore(Path(destination).expanduser().absolute())
     if scheme.lower() == "file":
         return LocalStore(_file_uri_path(destination))
-    extra = _EXTRAS.get(scheme.lower())
-    if extra:
+    if scheme.lower() in _CLOUD_SCHEMES:
+        return _open_bucket(destination, staging, stoppable)
+    raise UsageError(
+        f"a destination cannot begin with {scheme[:20]!a}://", hint="give a folder, or an s3://, az:// or gs:// URI"
+    )
+
+
+def _open_bucket(destination: str, staging: Path | None, stoppable: Stoppable) -> Store:
+    try:
+        from syncer.snapshot import object_store  # with its library only for those who need it
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "obstore":
+            raise
         raise UsageError(
-            f"this version cannot write to {scheme.lower()}:// yet; it will come with the extra syncer[{extra}]",
-            hint="give a folder",
-        )
-    raise UsageError(f"a destination cannot begin with {scheme[:20]!a}://", hint="give a folder or a file:// URI")
+            "object stores need the extra syncer[cloud]", hint="pip install 'syncer[cloud]', or give a folder"
+        ) from None
+    return object_store.open_bucket(destination, staging, stoppable)
 
 
 def _file_uri_path(uri: str) -> Path:
