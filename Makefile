@@ -5,13 +5,13 @@ PYTEST_FLAGS ?= -n auto -q
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed-by-make
 # Modules without I/O: their branches are all covered.
-PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/options.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/shape.py,syncer/summary.py
+PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/shape.py,syncer/snapshot/windows.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage simulate readme lock clean
+.PHONY: help demo test check lint format coverage simulate bench-diff readme lock clean
 
 help: ## print these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## export 100,000 users of a local emulator, verify, and ask DuckDB about them
 	@$(BIN)/python tools/demo.py
@@ -37,6 +37,9 @@ coverage: $(READY) ## run the tests and demand every branch of the pure modules
 
 simulate: $(READY) ## simulated crawls with faults, in virtual time
 	@$(BIN)/python -m tests.simulation
+
+bench-diff: $(READY) ## compare two snapshots of ten million users: time, memory, and whether the counts are right
+	@$(BIN)/python -m benchmarks.diff
 
 readme: $(READY) ## put the commands' help into README.md
 	@$(BIN)/python tools/readme.py

@@ -36,6 +36,7 @@ FLAGS = {
     },
     "snapshots": {"--destination", "--account", "--json"},
     "verify": {"--destination", "--account", "--json"},
+    "diff": {"--destination", "--account", "--json", "--output"},
     "emulator": {"--host", "--port", "--users", "--seed"},
     "check": set(),
     "completion": set(),
@@ -55,7 +56,7 @@ def test_every_fixed_command_and_flag_exists() -> None:
         assert flags | {"--config", "--log-format", "--log-level"} <= set(found[name]._option_string_actions), name
 
 
-@pytest.mark.parametrize("name", ["syncer", "export", "verify", "snapshots", "check"])
+@pytest.mark.parametrize("name", ["syncer", "export", "verify", "diff", "snapshots", "check"])
 def test_the_readmes_help_is_the_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     command = "syncer" if name == "syncer" else f"syncer {name}"
