@@ -21,6 +21,7 @@ SETTLED_MARGIN_SECONDS = 600.0
 """Room for what a service's machines disagree on about the time."""
 LOCAL_CLOCK_ERROR_SECONDS = 86_400.0
 """How wrong this machine's clock may be."""
+BLANK_ROUNDS_MAX = 3
 LOOKUPS_MAX = 16
 """Users looked for in the whole spool: those that were met neither on the same page nor on the ones beside it."""
 LOOKUP_PAGES_MAX = 64
@@ -34,6 +35,7 @@ class AskedAgain:
 
     record: PageRecord
     encoded: EncodedPage
+    is_end: bool
     is_follow_up: bool
 
 
@@ -61,9 +63,17 @@ class Probe:
     async def ask(self, list_page: ListPage, encode: Encode, at_once: int) -> None:
         """Ask for the chosen pages, and then for those that settle a doubt. Raises what ``list_page`` raises."""
         await self._ask_all(self._chosen, False, list_page, encode, at_once)
+        for _ in range(BLANK_ROUNDS_MAX):
+            await self._ask_all(self._blank(), False, list_page, encode, at_once)
         glances = [(_glance(answer, float("-inf")), answer.record.first_id) for answer in self._answers]
         doubtful = [self._records[place] for place in follow_ups(glances)]
         await self._ask_all(doubtful, True, list_page, encode, at_once)
+
+    def _blank(self) -> list[PageRecord]:
+        """Pages of users that only linked on when they were asked for again: such an answer says nothing."""
+        held = {(a.record.stretch, a.record.sequence) for a in self._answers if a.encoded.ids or a.is_end}
+        asked = {(a.record.stretch, a.record.sequence): a.record for a in self._answers}
+        return [record for place, record in asked.items() if place not in held and record.users]
 
     async def _ask_all(
         self, records: Sequence[PageRecord], is_follow_up: bool, list_page: ListPage, encode: Encode, at_once: int
@@ -76,7 +86,7 @@ class Probe:
             if not isinstance(answer, Page):
                 self._refused += 1
                 return
-            self._answers.append(AskedAgain(record, encode(answer), is_follow_up))
+            self._answers.append(AskedAgain(record, encode(answer), answer.end is not None, is_follow_up))
 
         async with asyncio.TaskGroup() as tasks:
             for record in records:
@@ -99,10 +109,11 @@ class Probe:
                 f"page tokens do not name places in the list: {fault}",
                 hint="nothing was published; run again when fewer users change",
             )
+        pages = len({(glance.stretch, glance.sequence) for glance in glances})
         if not clean:
             return "no page could be asked again" if self._refused else "no page was asked again"
         refused = f", {self._refused} more were refused" if self._refused else ""
-        return f"{len(clean)} pages asked again, every user stood in its place{refused}"
+        return f"{pages} pages asked again, every user stood in its place{refused}"
 
     def _stored(self, glances: Sequence[Glance]) -> dict[str, list[Place]]:
         """Where the walk met the users on these pages."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-PAGES_FEW = 16
+PAGES_FEW = 32
 """So many pages of a short list are asked again: all of most."""
 LIST_IS_LONG = 200
 """From so many pages on the requests must not count: 2 % of the pages, within the bounds below."""
