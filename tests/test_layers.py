@@ -9,12 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ("errors", "model", "credentials")
-ROOMS = ("api", "crawl", "snapshot", "load", "emulator", "commands")
+ROOMS = ("api", "crawl", "snapshot", "load", "bulk", "emulator", "commands")
 SETTINGS = ("accounts", "config_file", "options", "durations", "api.base_url")
 RUN = ("crawl", "snapshot", "lock", "state", "version", "proving", "probing", "guards", "reconcile", *SHARED)
 MAY_IMPORT = {
     **dict.fromkeys(SHARED, SHARED),
-    **{room: (room, *SHARED) for room in ("api", "crawl", "snapshot", "load")},
+    **{room: (room, *SHARED) for room in ("api", "crawl", "snapshot", "load", "bulk")},
     **dict.fromkeys(("accounts", "config", "config_file", "options", "durations"), (*SETTINGS, *SHARED)),
     **dict.fromkeys(("progress", "summary", "terminal", "logs"), ("durations", "terminal", *SHARED)),
     **dict.fromkeys(("lock", "state", "watchdog", "blocking", "version"), SHARED),
@@ -22,6 +22,8 @@ MAY_IMPORT = {
     "proving": RUN,
     "probing": RUN,
     "guards": SHARED,
+    "client": ("api", "version", *SHARED),
+    "": ("client",),
     "reconcile": ("snapshot", *SHARED),
     "emulator": ("emulator",),
     "__main__": ("commands",),
@@ -31,8 +33,8 @@ HOMES = {
     "aiohttp": ("api.transport", "emulator"),
     "yarl": ("api.transport",),
     "aiolimiter": ("api.throttle",),
-    "orjson": ("api", "crawl", "snapshot", "emulator"),
-    "pyarrow": ("snapshot", "load"),
+    "orjson": ("api", "crawl", "snapshot", "bulk", "emulator"),
+    "pyarrow": ("snapshot", "load", "bulk.ids"),
     "obstore": ("snapshot.object_address", "snapshot.object_errors", "snapshot.object_file", "snapshot.object_store"),
     "cryptography": ("snapshot.signing",),
     "rich": ("progress", "commands"),

@@ -15,7 +15,21 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from syncer.commands import check, completion, diff, emulator, export, keygen, load, prove, prune, snapshots, verify
+from syncer.commands import (
+    check,
+    completion,
+    delete,
+    diff,
+    emulator,
+    export,
+    fetch,
+    keygen,
+    load,
+    prove,
+    prune,
+    snapshots,
+    verify,
+)
 from syncer.commands.interrupts import Interrupted, interruptible
 from syncer.errors import SyncerError, UsageError
 from syncer.load.target import without_login
@@ -23,7 +37,7 @@ from syncer.logs import FORMATS, LEVELS, set_up_logging
 from syncer.terminal import write_error
 from syncer.version import VERSION
 
-COMMANDS = (export, snapshots, verify, prove, diff, load, prune, keygen, check, emulator, completion)
+COMMANDS = (export, snapshots, verify, prove, diff, load, prune, fetch, delete, keygen, check, emulator, completion)
 _BUG = "this is a bug in syncer: please report it with the lines above"
 _log = logging.getLogger("syncer")
 
