@@ -5,10 +5,10 @@ PYTEST_FLAGS ?= -n auto -q
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed-by-make
 # Modules without I/O: their branches are all covered.
-PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/shape.py,syncer/snapshot/windows.py,syncer/summary.py
+PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage simulate bench-diff readme lock clean
+.PHONY: help demo test check lint format coverage bitflips simulate bench-diff readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ format: $(READY) ## rewrite the code in the one format
 coverage: $(READY) ## run the tests and demand every branch of the pure modules
 	@$(BIN)/python -m pytest -n auto -q --cov --cov-branch --cov-report=
 	@$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
+
+bitflips: $(READY) ## flip 2,000 bits of kept snapshots, one at a time: verify must find each
+	@$(BIN)/python -m tests.bitflips
 
 simulate: $(READY) ## simulated crawls with faults, in virtual time
 	@$(BIN)/python -m tests.simulation

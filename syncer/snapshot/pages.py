@@ -69,5 +69,5 @@ def read_page_columns(file: BinaryIO, path: str, names: Iterable[str]) -> Iterat
         if not parquet.schema_arrow.equals(PAGE_SCHEMA):
             raise SnapshotMismatch(f"{path} does not have the columns of a page index")
         yield from parquet.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(names))
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):  # Arrow decodes the names of damaged columns without care
         raise SnapshotMismatch(f"{path} cannot be read as a page index: it is damaged") from None

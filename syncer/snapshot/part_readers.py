@@ -94,7 +94,7 @@ def read_parquet(file: BinaryIO, columns: Sequence[str] | None = None) -> Iterat
                 raise PartFault("does not say that it is sorted by id")
         wanted = list(columns) if columns is not None else None
         yield from parquet.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted, use_threads=False)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         raise PartFault("cannot be read as Parquet: it is damaged") from None
 
 
@@ -135,5 +135,5 @@ def _blocks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
         stream = pa.CompressedInputStream(raw, name) if name else raw
         while block := stream.read(_BYTES_AT_ONCE):
             yield block
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         raise PartFault("cannot be decompressed: it is damaged") from None

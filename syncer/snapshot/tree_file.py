@@ -77,7 +77,7 @@ def read_tree(file: BinaryIO, path: str) -> Any:
         if not parquet.schema_arrow.equals(TREE_SCHEMA):
             raise SnapshotMismatch(f"{path} does not have the columns of a hash tree")
         return parquet.read(use_threads=False)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         raise SnapshotMismatch(f"{path} cannot be read as a hash tree: it is damaged") from None
 
 
