@@ -6,7 +6,7 @@ What the answers mean is decided in ``crawl.probe``; here are the requests, thei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -119,11 +119,12 @@ class Probe:
         """Where the walk met the users on these pages."""
         found: dict[str, list[Place]] = {}
         known: set[tuple[int, int]] = set()
+        wanted = {user_id for glance in glances for user_id in glance.ids}  # a third of those on the pages beside them
         for glance in glances:
             for place in self._beside(glance):
                 if place not in known:
                     known.add(place)
-                    self._read(place, found)
+                    self._read(place, found, wanted)
         unknown = sorted({i for glance in glances for i in glance.old if i not in found})
         for user_id in unknown[:LOOKUPS_MAX]:
             pages = list(islice(self._spool.pages_around(user_id), LOOKUP_PAGES_MAX + 1))
@@ -137,11 +138,12 @@ class Probe:
         record = self._spool.page(glance.stretch, glance.sequence)
         return [*near, (record.stitch, 0)] if record and record.stitch is not None else near
 
-    def _read(self, place: tuple[int, int], found: dict[str, list[Place]]) -> None:
+    def _read(self, place: tuple[int, int], found: dict[str, list[Place]], wanted: Set[str]) -> None:
         page = self._spool.stored_page(*place)
         if page is not None:
             for row, user_id in enumerate(self._ids(page)):
-                found.setdefault(user_id, []).append((*place, row))
+                if user_id in wanted:
+                    found.setdefault(user_id, []).append((*place, row))
 
     def _places(self, page: SortedPage, user_id: str) -> Iterable[Place]:
         return [(page.stretch, page.sequence, row) for row, i in enumerate(self._ids(page)) if i == user_id]
