@@ -170,6 +170,13 @@ def test_a_staged_file_replaces_what_is_there(one: Store) -> None:
     assert (one.read("a/f"), one.exists(".staging/x/f")) == (b"new", False)
 
 
+def test_a_file_in_sight_is_renamed_and_replaces_what_is_there(one: Store) -> None:
+    one.put_new("a/f d=1", b"new")
+    one.put_new("a/g", b"old")
+    one.place_file("a/f d=1", "a/g")
+    assert (one.read("a/g"), one.names("a")) == (b"new", ["g"])
+
+
 def test_a_large_file_arrives_whole(one: Store) -> None:
     data = random.Random(1).randbytes(20_000_001)
     one.claim_staging(".staging/x")

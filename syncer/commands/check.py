@@ -21,6 +21,7 @@ from syncer.terminal import harmless, write_out
 
 if TYPE_CHECKING:
     from syncer.accounts import Account
+    from syncer.snapshot.store import Store
 
 REQUEST_SECONDS_MAX = 30.0
 """A set-up that needs longer for one user is not able to run."""
@@ -85,6 +86,16 @@ def _destination(settings: Settings) -> Iterator[Finding]:
         return
     if isinstance(store, LocalStore):
         yield _folder("destination", store.root, settings.free_space_min)
+    else:
+        yield _bucket(store, settings.destination)
+
+
+def _bucket(store: Store, destination: str) -> Finding:
+    try:
+        store.check_access()
+    except SyncerError as error:
+        return _bad("destination", error)
+    return Finding("destination", f"{destination} can be listed, written and cleaned up")
 
 
 def _folder(name: str, folder: Path, free_space_min: int) -> Finding:

@@ -10,9 +10,11 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -143,8 +145,12 @@ class ObjectStore:
         self.remove(staged)
 
     def place_file(self, staged: str, final: str) -> None:
-        self._upload(self.staging_path(staged), final)
-        self._staging.remove(staged)
+        if _is_staged(staged):
+            self._upload(self.staging_path(staged), final)
+            return self._staging.remove(staged)
+        with object_errors(self._show(final), "written"):  # a copy within the store, of one object in one step
+            obstore.copy(self._client, self._at(staged), self._at(final))
+        return self._delete([self._at(staged)])
 
     def set_aside(self, final: str, staged: str) -> None:  # noqa: ARG002
         """Objects are not moved: what no manifest names is removed."""
@@ -178,7 +184,10 @@ class ObjectStore:
 
     @cached_property
     def _staging(self) -> LocalStore:
-        folder = self._staging_given or Path(tempfile.mkdtemp(prefix="syncer-"))
+        folder = self._staging_given
+        if folder is None:  # of who only reads, or changes what is there: gone when the store is
+            folder = Path(tempfile.mkdtemp(prefix="syncer-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         with files.storage_errors(folder, "created"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return LocalStore(folder)

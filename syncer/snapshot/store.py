@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -103,6 +104,10 @@ class Store(Protocol):
 
     def sweep(self, folder: str) -> None:
         """Remove what killed writes left in a folder."""
+        ...
+
+    def check_access(self) -> None:
+        """List, create and remove, as an export does; leaves nothing behind. Raises StorageFailed."""
         ...
 
 
@@ -203,6 +208,11 @@ class LocalStore:
         if path.is_dir():
             for leftover in sorted(path.glob(f".*{files.TEMPORARY_SUFFIX}")):
                 files.remove(leftover)
+
+    def check_access(self) -> None:
+        path = f".check-{secrets.token_hex(8)}"
+        self.put_new(path, b"syncer")
+        self.remove(path)
 
     def _at(self, path: str) -> Path:
         if any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
