@@ -89,6 +89,7 @@ def _rows(destination: Path, manifest: dict[str, list[dict[str, str | int]]]) ->
     rows: list[Row] = []
     for file in manifest["files"]:
         path = destination / str(file["path"])
+        require(path.exists(), "a file of the manifest is not there")
         data = path.read_bytes()
         require(len(data) == file["bytes"], "a file has another size than the manifest says")
         require(hashlib.sha256(data).hexdigest() == file["sha256"], "a file has another hash than the manifest says")
@@ -103,7 +104,7 @@ def _rows(destination: Path, manifest: dict[str, list[dict[str, str | int]]]) ->
 
 def _check_pages(path: Path, ids: set[str], service: Service) -> None:
     """Every page of the index was served as it says, and the users of these pages are those of the snapshot."""
-    table = pq.read_table(pa.BufferReader(path.read_bytes()), columns=["token", "digest"], use_threads=False)
+    table = pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(["token", "digest"], use_threads=False)
     seen: set[str] = set()
     for token, digest in zip(table.column("token").to_pylist(), table.column("digest").to_pylist(), strict=True):
         page = service.served.get((token, digest))

@@ -48,6 +48,8 @@ class Outcome:
     nights: tuple[str, ...]
     """For each night: ``complete``, or the exit code and first words of what was refused."""
     requests: int
+    runs: int
+    """Runs of the product, those ended from outside included."""
     digest: str
     """Over the request log and every published byte: equal for equal seeds."""
 
@@ -82,7 +84,7 @@ class World:
                 await asyncio.sleep(BETWEEN_SECONDS / (self.s.changes_between + 1))
                 self.service.change()
             await asyncio.sleep(BETWEEN_SECONDS / (self.s.changes_between + 1))
-        return Outcome(self.s.seed, tuple(outcomes), self.service.requests, self._digest())
+        return Outcome(self.s.seed, tuple(outcomes), self.service.requests, self.runs, self._digest())
 
     async def _night(self, night: int) -> str:
         self.service.changes_left = CHANGES_MAX
@@ -118,6 +120,7 @@ class World:
 
     async def _run(self, life: Life, night: int) -> ExportResult:
         """One run of the product, and what has to hold however it ended."""
+        self.runs += 1
         self.service.begin_run()
         self._move_clock()
         try:
@@ -158,7 +161,6 @@ class World:
 
     async def _export(self, life: Life, night: int) -> ExportResult:
         s, counters = self.s, Counters()
-        self.runs += 1
         rng = random.Random(f"client {s.seed} {self.runs}")
         client = Client(
             life.send,

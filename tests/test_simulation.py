@@ -1,0 +1,202 @@
+"""The simulation: no promise is broken by any seed, a run may end at any point, and planted bugs are found."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncer import export, proving
+from syncer.api.throttle import Door
+from syncer.crawl import crawler
+from syncer.crawl.repeats import Repeats
+from syncer.model import Page
+from syncer.probing import Probe
+from syncer.snapshot import merge
+from tests.simulation.checker import CheckFailed
+from tests.simulation.night import Outcome, simulate
+from tests.simulation.population import User
+from tests.simulation.scenario import LIARS, Blow, Disturbance, Scenario, scenario
+from tests.simulation.service import Service
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARDS, SHARD_SEEDS, SHARD_CRAWLS_MIN = 12, 500, 850
+"""Together more than 10,000 simulated crawls; a seed has one to three nights, a crawl each."""
+SHORT = Scenario(seed=1, users=11, page_sizes=(4,), walkers=(2,))
+PLANTED_SEEDS_MAX = 400
+
+
+def run_seeds(*arguments: str) -> str:
+    """The summary; a seed that failed stands in it with the command that runs it again."""
+    command = [sys.executable, "-m", "tests.simulation", "--jobs", "1", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def simulate_in(folder: Path, s: Scenario) -> Outcome:
+    here = folder / str(len(list(folder.iterdir())))
+    here.mkdir()
+    return simulate(s, here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_every_seed_keeps_every_promise(shard: int) -> None:
+    summary = run_seeds("--first", str(shard * SHARD_SEEDS), "--seeds", str(SHARD_SEEDS))
+    nights = re.search(r"(\d+) nights", summary)
+    assert nights is not None
+    assert int(nights[1]) >= SHARD_CRAWLS_MIN
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    run_seeds("--first", "1000000", "--seeds", "100", "--twice")
+
+
+@pytest.mark.parametrize("blow", ["turn", "cancel", "request", "store", "work"])
+def test_a_run_that_ends_at_any_point_leaves_the_old_state_or_the_new_one_and_the_next_goes_on(
+    blow: Blow, tmp_path: Path
+) -> None:
+    undisturbed = simulate_in(tmp_path, SHORT)
+    assert undisturbed.nights == ("complete",)
+    for at in range(1, 2000):
+        disturbed = simulate_in(tmp_path, replace(SHORT, disturbances=(Disturbance(blow, at),)))
+        assert disturbed.nights == ("complete",)
+        if disturbed.runs == undisturbed.runs:
+            break
+    assert at > {"request": 4, "store": 20, "work": 8}.get(blow, 40)
+
+
+@pytest.mark.parametrize("liar", LIARS)
+def test_a_list_that_never_comes_to_its_end_is_refused_after_few_requests(liar: str, tmp_path: Path) -> None:
+    lying = replace(SHORT, users=30, liar=liar)
+    outcome = simulate_in(tmp_path, lying)
+    assert outcome.nights[0].startswith("5: ")
+    assert outcome.requests <= 80
+    assert not list(tmp_path.glob("*/disk/exports/snapshots/*/*/manifest.json"))
+
+
+@pytest.mark.parametrize("seconds", [60.0, 3600.0, 86_400.0])
+def test_an_outage_costs_a_bounded_number_of_requests_and_no_progress(seconds: float, tmp_path: Path) -> None:
+    out = replace(SHORT, users=40, nights=1, outage_at=5, outage_seconds=seconds)
+    outcome = simulate_in(tmp_path, out)
+    assert outcome.nights[0] == "complete" if seconds <= 3600 else outcome.nights[0].startswith("4: ")
+    assert outcome.requests <= 12 * 60
+
+
+def test_a_storm_of_429s_is_waited_out(tmp_path: Path) -> None:
+    for seed in range(20):
+        storm = replace(
+            SHORT, seed=seed, users=40, walkers=(1 + seed % 8,), storm=(3, 30, 200)[seed % 3], storm_at=seed
+        )
+        assert simulate_in(tmp_path, storm).nights in (("complete",), ("4: the API",))
+
+
+def test_expiring_tokens_end_in_a_whole_snapshot_or_in_a_named_refusal(tmp_path: Path) -> None:
+    ended = set()
+    for seed in range(60):
+        s = replace(scenario(seed), token_ttl_seconds=(0.05, 1.0, 30.0, 3600.0)[seed % 4], liar="", token_kind="key")
+        ended |= {words[:20] for words in simulate_in(tmp_path, s).nights}
+    assert "complete" in ended
+
+
+def test_a_clock_that_jumps_by_a_day_changes_nothing_but_names(tmp_path: Path) -> None:
+    for seed in range(40):
+        jumps = tuple(86_400.0 * ((seed + n) % 3 - 1) for n in range(4))
+        s = replace(scenario(seed), clock_jumps=jumps, liar="", token_kind="key", nights=2, token_ttl_seconds=None)
+        simulate_in(tmp_path, replace(s, page_sizes=s.page_sizes[:1] * 2, walkers=s.walkers[:1] * 2))
+
+
+# -- the checker can fail ---------------------------------------------------------------------------------------
+
+
+def found_by(tmp_path: Path, choose: Callable[[Scenario], Scenario] = lambda s: s) -> str:
+    """What the first failing seed says; empty when all pass."""
+    for seed in range(PLANTED_SEEDS_MAX):
+        try:
+            simulate_in(tmp_path, choose(scenario(seed)))
+        except CheckFailed as failed:
+            return str(failed)
+    return ""
+
+
+def test_a_service_that_never_shows_a_user_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    envelope: Any = Service._envelope
+
+    def hide(service: Service, users: list[User], *rest: Any) -> Any:
+        return envelope(service, [user for user in users if not user.id.endswith(("2", "z"))], *rest)
+
+    monkeypatch.setattr(Service, "_envelope", hide)
+    assert "was there throughout and is missing" in found_by(tmp_path)
+
+
+def test_a_last_page_that_is_dropped_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make_encoder = export.make_encoder
+
+    def forgetful(*, with_lines: bool) -> Any:
+        encode = make_encoder(with_lines=with_lines)
+        return lambda page: encode(replace(page, users=[], body=b"") if page.end else page)
+
+    assert Page.__dataclass_fields__["end"]
+    monkeypatch.setattr(export, "make_encoder", forgetful)
+    assert "a page that was never served" in found_by(tmp_path)
+
+
+def test_a_merge_that_drops_a_row_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    unique: Any = merge.Merge._unique
+    monkeypatch.setattr(merge.Merge, "_unique", lambda self, table: unique(self, table).slice(1))
+    assert "the users of the pages are not those of the files" in found_by(tmp_path)
+
+
+def test_repeats_that_nobody_judges_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(proving, "judge_repeats", lambda *_: Repeats(0, 0, (), ""))
+    monkeypatch.setattr(Probe, "judge", lambda *_: "")
+
+    def offsets(s: Scenario) -> Scenario:
+        return replace(s, token_kind="offset", liar="", churn=0.2, tombstones=False)
+
+    assert "was there throughout and is missing" in found_by(tmp_path, offsets)
+
+
+def test_a_door_that_stays_open_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Door, "_throttled", lambda *_: None)
+    assert "inside a Retry-After window" in found_by(tmp_path)
+
+
+def test_a_manifest_before_its_files_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    publication = export.publication
+
+    def hasty(*arguments: Any, **named: Any) -> Any:
+        return sorted(
+            publication(*arguments, **named), key=lambda step: step.name not in ("check what is staged", "commit")
+        )
+
+    def killed(s: Scenario) -> Scenario:
+        return replace(s, disturbances=tuple(Disturbance("store", n) for n in range(20, 60, 9)))
+
+    monkeypatch.setattr(export, "publication", hasty)
+    assert found_by(tmp_path, killed) in ("a file of the manifest is not there", "a failed run left a snapshot")
+
+
+def test_a_cancellation_that_is_swallowed_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def deaf(self: crawler.Crawler) -> None:
+        try:
+            await run(self)
+        except asyncio.CancelledError:
+            await asyncio.sleep(30)
+            raise
+
+    run: Any = crawler.Crawler.run
+    monkeypatch.setattr(crawler.Crawler, "run", deaf)
+
+    def cancelled(s: Scenario) -> Scenario:
+        return replace(s, disturbances=tuple(Disturbance("cancel", n) for n in range(10, 60, 9)))
+
+    assert "cancelled run" in found_by(tmp_path, cancelled)
