@@ -22,7 +22,7 @@ from syncer.probing import Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
 from syncer.snapshot.catalog import Published, load_latest, load_snapshot
-from syncer.snapshot.columns import make_encoder, pack
+from syncer.snapshot.columns import make_encoder, pack, unknown_fields
 from syncer.snapshot.fetched import FetchedUser
 from syncer.snapshot.gone import Gone
 from syncer.snapshot.layout import Compression, Format, manifest_path
@@ -132,6 +132,7 @@ class _Run:
     """Loop time."""
     notes: list[str] = field(default_factory=list)
     entries_refused: int = 0
+    fields_seen: set[str] = field(default_factory=set)
     added: tuple[FetchedUser, ...] = ()
     reconciliation: ReconciliationFacts | None = None
 
@@ -183,7 +184,9 @@ async def _crawl(run: _Run) -> None:
     recorder = Recorder(run.spool, ports.run_blocking, ports.counters)
     crawler = Crawler(
         Walk(run.spool.stretches()),
-        Ports(ports.list_page, make_encoder(with_lines=run.facts.with_lines), recorder, run.spool),
+        Ports(
+            ports.list_page, make_encoder(with_lines=run.facts.with_lines, seen=run.fields_seen), recorder, run.spool
+        ),
         ports.counters,
         walkers=request.walkers,
         page_size=request.page_size,
@@ -253,6 +256,7 @@ def _staging_task(run: _Run) -> StagingTask:
         previous=run.previous.manifest if run.previous else None,
         with_changes=request.with_changes,
         gone_ids_max=request.confirm_vanished or 0,
+        fields=None if run.resumed else unknown_fields(run.fields_seen),
         added=run.added,
     )
 

@@ -46,6 +46,8 @@ class StagingTask:
     with_changes: bool = False
     gone_ids_max: int = 0
     """How many ids of vanished users are to be named."""
+    fields: tuple[str, ...] | None = None
+    """Names of unknown fields, where the run knows them; None: to be found."""
     added: tuple[FetchedUser, ...] = ()
     """Users that were fetched one by one because no page held them."""
 
@@ -95,7 +97,7 @@ def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
     order = find_order(spool.pages())
     task.staging.begin()
     merge = Merge(_all_pages(spool, task), lambda page: _load(spool, task, page), work_dir=task.work_dir)
-    fields, store = FieldNames(), task.staging.store
+    fields, store = FieldNames() if task.fields is None else None, task.staging.store
     gone = GoneUsers(store, task.previous, task.gone_ids_max) if task.previous else None
     changes = task.staging.changes_sink(task.previous) if task.previous and task.with_changes else None
     sinks, tree_sink = task.staging.sinks(task.formats, task.options), task.staging.tree_sink()
@@ -114,7 +116,7 @@ def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
         tree,
         index,
         rejects,
-        fields.names,
+        fields.names if fields else task.fields or (),
         len(task.added),
         gone.finish() if gone else None,
         changes.finish() if changes else None,

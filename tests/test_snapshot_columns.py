@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from syncer.errors import ContractBroken, StorageFailed
 from syncer.model import Reject
-from syncer.snapshot.columns import ID_CHARACTERS_MAX, make_encoder, pack, unpack
+from syncer.snapshot.columns import ID_CHARACTERS_MAX, make_encoder, pack, unknown_fields, unpack
 from tests.snapshot_data import make_page, make_users, page_of
 
 TIME = "2026-01-02T03:04:05Z"
@@ -227,3 +227,18 @@ def test_an_id_that_is_bad_in_a_deep_page_does_not_hide_the_depth() -> None:
     deep = "[" * 1000 + "]" * 1000
     with pytest.raises(ContractBroken, match="nested deeper"):
         encode_json(f'{{"id":1,"deep":{deep}}}')
+
+
+def test_an_encoder_gathers_the_names_of_fields_where_some_are_unknown() -> None:
+    seen: set[str] = set()
+    encode = make_encoder(with_lines=False, seen=seen)
+    users = make_users(6)
+    encode(make_page(users[:2]))
+    assert (seen, unknown_fields(seen)) == (set(), ())
+    encode(make_page([users[2], {**users[3], "related": [], "b": 1.5}]))
+    encode(make_page([{"no": "id", "reject": 1}, {**users[4], "a": 1}]))
+    assert unknown_fields(seen) == ("a", "b", "related")
+    encode(make_page([{**users[5], **{f"f{n:04d}": n for n in range(2000)}}]))
+    encode(make_page([{**users[5], "late": 1}]))
+    assert "late" not in seen
+    assert unknown_fields(seen) == ("a", "b", *(f"f{n:04d}" for n in range(254)))

@@ -37,6 +37,9 @@ USER_SCHEMA: Any = pa.schema(
 LINE_SCHEMA: Any = USER_SCHEMA.append(pa.field("line", pa.binary(), nullable=False))
 """With the user's own JSON and its line end, for NDJSON."""
 
+FIELDS_MAX = 256
+"""Names of unknown fields that are kept: a service that makes up names for every user must not fill the memory."""
+SEEN_MAX = 1024
 _KNOWN = frozenset({"id", "createdAt", "updatedAt", "deletedAt"})
 _DOUBT = (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -48,24 +51,33 @@ _ZSTD: Any = pa.Codec("zstd", compression_level=-10)
 _Users = Sequence[dict[str, Any]]
 
 
+def unknown_fields(seen: set[str]) -> tuple[str, ...]:
+    """Of the names that an encoder gathered, those that the schema does not know, sorted."""
+    return tuple(sorted(seen - _KNOWN)[:FIELDS_MAX])
+
+
 def schema(*, with_lines: bool) -> Any:
     """The columns of a page in the spool."""
     return LINE_SCHEMA if with_lines else USER_SCHEMA
 
 
-def make_encoder(*, with_lines: bool) -> Encode:
+def make_encoder(*, with_lines: bool, seen: set[str] | None = None) -> Encode:
     """The function that turns a page into columns; ``with_lines`` when NDJSON is to be written.
 
+    ``seen`` gathers the names of all fields of users that have any unknown one; enough of them, and it grows no more.
     It raises ContractBroken for a user nested deeper than can be written again.
     """
 
     def encode(page: Page) -> EncodedPage:
+        accepted = page.users
+        rejects: tuple[Reject, ...] = ()
         try:
-            ids, batch = _encode_clean(page.users, page.body, with_lines)
-            rejects: tuple[Reject, ...] = ()
+            ids, batch = _encode_clean(accepted, page.body, with_lines)
         except _DOUBT:
             accepted, rejects = _sort_out(read_exact_users(page.body))
             ids, batch = _encode_clean(accepted, page.body, with_lines)
+        if seen is not None and len(seen) < SEEN_MAX and batch.column("extra").null_count < len(accepted):
+            seen.update(*accepted)
         return EncodedPage(ids, len(page.users), digest_ids(sorted(ids)), batch, rejects)
 
     return encode
