@@ -43,6 +43,8 @@ class Service:
     unlisted: set[str] = field(default_factory=set)
     answers: dict[str, dict[str, object] | SyncerError] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
+    more: dict[str, object] = field(default_factory=dict)
+    broken_after: str | None = None
     at_once: int = 0
     at_once_max: int = 0
 
@@ -50,10 +52,12 @@ class Service:
         self, token: Token | None, page_size: int, on_next: Callable[[Token], None] | None = None
     ) -> ListAnswer:
         await asyncio.sleep(0.1)
+        if token is not None and token == self.broken_after:
+            raise GaveUp("outage")
         rest = [i for i in self.ids if i not in self.unlisted and (token is None or i > token)]
         rows = rest[:page_size]
         following = rows[-1] if len(rest) > page_size else None
-        users = [user(i) for i in rows]
+        users = [user(i, **self.more) for i in rows]
         body = orjson.dumps({"users": users})
         return Page(users, Token(following) if following else None, None if following else "null", body)
 
@@ -259,3 +263,30 @@ def test_when_confirming_fails_the_crawl_is_kept(account: Account) -> None:
     del account.service.answers["u0094"]
     result = account.export(confirm_vanished=10, resume_max_age=timedelta(days=3))
     assert (result.resumed, result.users) == (True, 94)
+
+
+def test_a_resumed_run_knows_the_fields_of_pages_that_were_fetched_before(account: Account) -> None:
+    account.service.more, account.service.broken_after = {"early": 1, "both": 2}, "u0059"
+    with pytest.raises(GaveUp):
+        account.export(sequential=True)
+    account.service.more, account.service.broken_after = {"late": 1, "both": 2}, None
+    assert account.export(resume_max_age=timedelta(days=3)).resumed
+    assert account.latest().manifest.fields == ("both", "early", "late")
+    account.export()
+    assert account.latest().manifest.fields == ("both", "late")
+
+
+def test_a_run_refused_for_drift_goes_on_when_drift_is_allowed(account: Account) -> None:
+    account.service.more = {"related": []}
+    with pytest.raises(GuardTripped, match="1 new \\('related'\\)"):
+        account.export(contract="strict")
+    result = account.export(contract="strict", allow_drift=True, resume_max_age=timedelta(days=3))
+    assert (result.resumed, account.latest().manifest.fields) == (True, ("related",))
+
+
+def test_without_a_previous_snapshot_there_are_no_changes_and_it_is_said(tmp_path: Path) -> None:
+    account = Account(tmp_path, Service(ids(3)))
+    result = account.export(with_changes=True, confirm_vanished=5)
+    assert result.notes[-1] == "no changes were written: there is no previous snapshot to compare with"
+    manifest = account.latest().manifest
+    assert (manifest.changes, manifest.reconciliation, manifest.fields) == (None, None, ())
