@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     target = parse_target(args.target)
     from syncer.commands.loading import Choices, load_snapshot_into
     from syncer.commands.naming import account_meant, open_existing
+    from syncer.load.tables import How
     from syncer.logs import hide_from_logs
 
     hide_from_logs(target.secrets)
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         write_error("syncer: a password on the command line can be seen by others; use ~/.pgpass or PGPASSWORD")
     store = open_existing(settings.destination)
     published = _published(store, account_meant(store, args.account), args.snapshot)
-    choices = Choices(table, args.mode, args.keep_table, args.allow_older, settings.deadline)
+    choices = Choices(table, How(args.mode, args.keep_table, args.allow_older), settings.deadline)
     began = time.monotonic()
     loaded = load_snapshot_into(target, store, published, choices)
     seconds = time.monotonic() - began

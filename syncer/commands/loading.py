@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from syncer.crawl.proof import prove_coverage
 from syncer.errors import SnapshotMismatch, UsageError
 from syncer.load.source import Loaded, Part, Source
-from syncer.load.target import EXTRAS, Mode, TableName, Target
+from syncer.load.tables import Database, How, load_table
+from syncer.load.target import EXTRAS, TableName, Target
 from syncer.snapshot.catalog import Published
 from syncer.snapshot.manifest import FileFacts
 from syncer.snapshot.pages import read_page_index
@@ -23,12 +23,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """How to load."""
+    """What a person chose for a load."""
 
     table: TableName
-    mode: Mode
-    keep_table: bool
-    allow_older: bool
+    how: How
     deadline_seconds: float
 
 
@@ -100,7 +98,7 @@ def _duckdb() -> _Into:
     from syncer.load.into_duckdb import KEYED_ROWS_MAX, open_duckdb
 
     def into(target: Target, store: Store, source: Source, choices: Choices) -> Loaded:  # noqa: ARG001
-        if choices.mode == "replace" and source.users > KEYED_ROWS_MAX:
+        if choices.how.mode == "replace" and source.users > KEYED_ROWS_MAX:
             _log.info("no primary key: DuckDB would keep its index in memory (docs/warehouse.md)")
         with open_duckdb(target.location) as database:
             return _into_database(database, source, choices)
@@ -118,17 +116,8 @@ def _postgres() -> _Into:
     return into
 
 
-def _into_database(database: Any, source: Source, choices: Choices) -> Loaded:
-    from syncer.load.tables import load_table
-
-    return load_table(
-        database,
-        choices.table,
-        source,
-        choices.mode,
-        keep_table=choices.keep_table,
-        allow_older=choices.allow_older,
-    )
+def _into_database(database: Database, source: Source, choices: Choices) -> Loaded:
+    return load_table(database, choices.table, source, choices.how)
 
 
 _INTO: dict[str, Callable[[], _Into]] = {"duckdb": _duckdb, "postgresql": _postgres}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import duckdb
 
 from syncer.errors import LockHeld, StorageFailed, SyncerError, UsageError
 from syncer.load.source import Source
-from syncer.load.statements import Statements, quoted
+from syncer.load.statements import Statements, literal, quoted
 from syncer.load.stream import Stream
 from syncer.load.target import Mode, TableName
 
@@ -54,7 +54,11 @@ class DuckDatabase:
         self._path = path
 
     @contextmanager
-    def transaction(self, table: TableName) -> Iterator[None]:  # noqa: ARG002 - the file is ours alone
+    def lock(self, table: TableName) -> Iterator[None]:  # noqa: ARG002 - the whole file is ours while it is open
+        yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         self.run("BEGIN TRANSACTION")
         try:
             yield
@@ -82,7 +86,8 @@ class DuckDatabase:
             stream.raise_failure()
             raise
         finally:
-            self._connection.unregister("syncer_incoming")
+            with suppress(duckdb.Error):  # after a failure it goes with the transaction
+                self._connection.unregister("syncer_incoming")
 
     def has_key(self, mode: Mode, source: Source) -> bool:
         keyed = mode == "replace" and source.users <= KEYED_ROWS_MAX
@@ -90,11 +95,17 @@ class DuckDatabase:
             self.run(f"SET memory_limit = '{_KEYED_MEMORY_LIMIT}'")
         return keyed
 
-    def before_swap(self, statements: Statements) -> None:
-        """A file has no permissions of its own."""
+    def check_swap(self, table: TableName) -> None:
+        """Indexes are all that can hang on a table here."""
+        name = f"schema_name = {literal(table.schema)} AND table_name = {literal(table.name)}"
+        if self.rows(f"SELECT 1 FROM duckdb_indexes() WHERE {name}"):
+            raise UsageError(f"{table} has indexes, which a swap would drop", hint="give --keep-table")
 
-    def swap(self, statements: Sequence[str], table: TableName) -> None:  # noqa: ARG002
-        for sql in statements:
+    def may_swap(self, statements: Statements) -> bool:  # noqa: ARG002 - nobody else reads
+        return True
+
+    def swap(self, statements: Statements) -> None:
+        for sql in statements.swap():
             self.run(sql)
 
 

@@ -5,9 +5,10 @@ What the driver says may hold the URI it was given: only a server's own first li
 
 from __future__ import annotations
 
+import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -20,21 +21,23 @@ from syncer.load.statements import Statements, literal, quoted
 from syncer.load.stream import Stream
 from syncer.load.target import Mode, TableName, Target
 
+_log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10
 OTHER_LOAD_SECONDS = 10
 """How long a load waits for another one of the same table; a killed one ends within this as a rule."""
 SWAP_WAIT_SECONDS = 2
 """How long a swap waits for readers that hold the table; new readers queue behind it meanwhile."""
-SWAP_ATTEMPTS = 30
+SWAP_ATTEMPTS = 15
 SWAP_PAUSE_SECONDS = 1.0
+OLD_READERS_SECONDS = 30.0
+"""How long a swap waits for transactions that are older than the rows it brings."""
 _LOGIN_SIGNS = ("authentication failed", "no password supplied", "pg_hba.conf", 'role "')
-_HEAD = re.compile(r"^.*?(?:(?:ERROR|FATAL):\s+(?=\S)|Failed to connect: )", re.S)
+_HEAD = re.compile(r"^.*?(?:(?:ERROR|FATAL):\s+(?=\S)|Failed to connect: (?!.*FATAL:))", re.S)
 """What the driver puts before the words of server and libpq: its own words, and the whole statement."""
 _NAMED = {
     "42501": (CredentialsRefused, "grant this role what docs/warehouse.md lists"),
     "53100": (StorageFailed, "make room on the server and run again"),
     "57014": (GaveUp, "give a longer --deadline"),
-    "2BP01": (UsageError, "give --keep-table, which leaves views and foreign keys in place"),
     "55P03": (GaveUp, "run again when nobody holds the table"),
 }
 
@@ -69,10 +72,22 @@ class PostgresDatabase:
         self._deadline_milliseconds = max(1, round(deadline_seconds * 1000))
 
     @contextmanager
-    def transaction(self, table: TableName) -> Iterator[None]:
+    def lock(self, table: TableName) -> Iterator[None]:
+        """Until the connection ends: a killed load holds nothing once the server has noticed."""
+        name = literal(f"syncer load {table}")
+        for _ in range(OTHER_LOAD_SECONDS):
+            with self.transaction():
+                if self.rows(f"SELECT pg_try_advisory_lock(hashtextextended({name}, 0))")[0][0]:
+                    break
+            time.sleep(1)
+        else:
+            raise LockHeld(f"another load of {table} is at work", hint="wait for it, then run again")
+        yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         try:
             self.run(f"SET LOCAL statement_timeout = {self._deadline_milliseconds}")
-            self._lock(table)
             yield
         except BaseException:
             with suppress(adbc_driver_manager.Error):
@@ -108,30 +123,50 @@ class PostgresDatabase:
         self.run("SET LOCAL maintenance_work_mem = '256MB'")
         return True
 
-    def before_swap(self, statements: Statements) -> None:
-        """Row security would be lost, which opens a table; privileges are given to the stage as they are."""
-        table = literal(quoted(statements.table))
-        secured = self.rows(f"SELECT relrowsecurity FROM pg_class WHERE oid = {table}::regclass")[0][0]
-        if secured:
-            raise UsageError(f"{statements.table} has row security, which a swap would drop", hint="give --keep-table")
-        grants = self.rows(
-            "SELECT format('GRANT %s ON %s TO %s%s', privilege_type, "
-            f"{literal(quoted(statements.stage))}, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE "
-            "quote_ident(pg_get_userbyid(grantee)) END, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) "
-            f"FROM pg_class, aclexplode(relacl) WHERE oid = {table}::regclass AND grantee <> relowner ORDER BY 1"
-        )
-        for (grant,) in grants:
-            self.run(str(grant))
+    def check_swap(self, table: TableName) -> None:
+        """Row security above all: without it a table is open."""
+        lost = self.rows(
+            "SELECT concat_ws(', ', CASE WHEN relrowsecurity THEN 'row security' END, "
+            "CASE WHEN EXISTS (SELECT 1 FROM pg_index WHERE indrelid = c.oid AND NOT indisprimary) THEN 'indexes' END, "
+            "CASE WHEN EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal) THEN 'triggers' END"
+            ", CASE WHEN EXISTS (SELECT 1 FROM pg_depend WHERE refclassid = 'pg_class'::regclass AND refobjid = c.oid "
+            "AND deptype = 'n') THEN 'views or foreign keys' END) "
+            f"FROM pg_class AS c WHERE c.oid = {literal(quoted(table))}::regclass"
+        )[0][0]
+        if lost:
+            raise UsageError(f"{table} has {lost}, which a swap would drop", hint="give --keep-table")
 
-    def swap(self, statements: Sequence[str], table: TableName) -> None:
-        """Wait a little for readers, let others pass, and try again: nobody waits long behind a waiting swap."""
+    def may_swap(self, statements: Statements) -> bool:
+        """Two kinds of readers are waited for: transactions that began before the stage was committed, which would
+        find the new table empty, and those that hold the table."""
+        if self._old_readers_end() and self._lock_out_readers(statements.table):
+            return True
+        _log.info("%s is in use by long transactions: its rows are replaced, not the table", statements.table)
+        return False
+
+    def swap(self, statements: Statements) -> None:
+        table, stage = statements.table, statements.stage
         if self.rows(f"SELECT to_regclass({literal(quoted(table))}) IS NOT NULL")[0][0]:
-            self._lock_out_readers(table)
-        index = f'ALTER INDEX IF EXISTS "{table.schema}"."{table.name}_syncer_stage_pkey" RENAME TO "{table.name}_pkey"'
-        for sql in (*statements, index):
+            self._copy_privileges(table, stage)
+        for sql in statements.swap():
             self.run(sql)
+        self.run(f'ALTER INDEX IF EXISTS "{table.schema}"."{stage.name}_pkey" RENAME TO "{table.name}_pkey"')
 
-    def _lock_out_readers(self, table: TableName) -> None:
+    def _old_readers_end(self) -> bool:
+        """Every transaction holds a lock on its own virtual id, which everybody may see."""
+        running = (
+            "SELECT l.virtualxid FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) WHERE l.virtualxid IS NOT "
+            "NULL AND l.granted AND pid <> pg_backend_pid() AND a.datname = current_database()"
+        )
+        old = set(self.rows(running))
+        until = time.monotonic() + OLD_READERS_SECONDS
+        while old and time.monotonic() < until:
+            time.sleep(0.01)
+            old &= set(self.rows(running))
+        return not old
+
+    def _lock_out_readers(self, table: TableName) -> bool:
+        """Wait a little for readers, let others pass, and try again: nobody waits long behind a waiting swap."""
         # A failed statement ends a transaction for ADBC, savepoint or not: the failure is caught on the server.
         attempt = (
             f"DO $$ BEGIN LOCK TABLE {quoted(table)} IN ACCESS EXCLUSIVE MODE; "
@@ -142,18 +177,20 @@ class PostgresDatabase:
         for _ in range(SWAP_ATTEMPTS):
             self.run(attempt)
             if self.rows("SELECT current_setting('syncer.swap')") == [("locked",)]:
-                return
+                return True
             time.sleep(SWAP_PAUSE_SECONDS)
-        raise GaveUp(f"{table} was in use at each of {SWAP_ATTEMPTS} attempts to swap it", hint="run again later")
+        self.run("SET LOCAL lock_timeout = 0")
+        return False
 
-    def _lock(self, table: TableName) -> None:
-        """Two loads of one table never run at once; a killed one is over as soon as the server has noticed."""
-        name = literal(f"syncer load {table}")
-        for _ in range(OTHER_LOAD_SECONDS):
-            if self.rows(f"SELECT pg_try_advisory_xact_lock(hashtextextended({name}, 0))")[0][0]:
-                return
-            time.sleep(1)
-        raise LockHeld(f"another load of {table} is at work", hint="wait for it, then run again")
+    def _copy_privileges(self, table: TableName, stage: TableName) -> None:
+        grants = self.rows(
+            f"SELECT format('GRANT %s ON %s TO %s%s', privilege_type, {literal(quoted(stage))}, "
+            "CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, "
+            "CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) FROM pg_class, aclexplode(relacl) "
+            f"WHERE oid = {literal(quoted(table))}::regclass AND grantee <> relowner ORDER BY 1"
+        )
+        for (grant,) in grants:
+            self.run(str(grant))
 
 
 @contextmanager

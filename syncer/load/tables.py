@@ -1,16 +1,18 @@
-"""Loading into a database: stage, check, swap, record, all in one transaction. Knows no particular database.
+"""Loading into a database: stage and check, then swap and record in one transaction. Knows no particular database.
 
-A reader sees the table as it was or as it is to be. A process that dies leaves nothing: the transaction never happened.
+A reader sees the table as it was or as it is to be. The stage is committed before the swap: a reader whose snapshot is
+a moment older than the swap would find a table without rows otherwise. What a killed load leaves is a stage that nobody
+reads; the next load removes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from syncer.errors import DataRefused, UsageError
+from syncer.errors import DataRefused, SyncerError, UsageError
 from syncer.load.plan import Held, needs_load
 from syncer.load.source import Loaded, Source
 from syncer.load.statements import Statements
@@ -23,8 +25,12 @@ class Database(Protocol):
 
     collation: str
 
-    def transaction(self, table: TableName) -> AbstractContextManager[None]:
-        """Commit at the end, roll back on any error; no other load of this table meanwhile (LockHeld)."""
+    def lock(self, table: TableName) -> AbstractContextManager[None]:
+        """No other load of this table meanwhile. Raises LockHeld."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit at the end, roll back on any error."""
         ...
 
     def schema(self) -> str:
@@ -47,43 +53,60 @@ class Database(Protocol):
         """Whether a table is to have its primary key."""
         ...
 
-    def before_swap(self, statements: Statements) -> None:
-        """Give the stage what the table has beside its rows. Raises UsageError for what a swap would lose."""
+    def check_swap(self, table: TableName) -> None:
+        """Raises UsageError for what hangs on a table and would be lost with it."""
         ...
 
-    def swap(self, statements: Sequence[str], table: TableName) -> None:
-        """The statements that readers may have to wait for."""
+    def may_swap(self, statements: Statements) -> bool:
+        """Wait, not for long, until nobody would notice a swap; False when somebody would."""
+        ...
+
+    def swap(self, statements: Statements) -> None:
+        """The stage becomes the table, with the privileges of the one before."""
         ...
 
 
-def load_table(
-    database: Database, name: TableName, source: Source, mode: Mode, *, keep_table: bool, allow_older: bool
-) -> Loaded:
+@dataclass(frozen=True, slots=True)
+class How:
+    """What a person chose for a load."""
+
+    mode: Mode = "replace"
+    keep_table: bool = False
+    """Replace the rows and not the table."""
+    allow_older: bool = False
+
+
+def load_table(database: Database, name: TableName, source: Source, how: How) -> Loaded:
     """Make the table hold the snapshot. Raises SyncerError; the table is then as it was."""
     table = TableName(name.schema or database.schema(), name.name)
     statements = Statements(table, database.collation)
-    with database.transaction(table):
-        database.run(statements.create_records())
-        is_there = _number(database, statements.exists(table)) > 0
-        held = _held(database, statements) if is_there else []
-        if is_there and not held:
-            raise UsageError(
-                f"{table} is there but was not made by `syncer load`", hint="give another --table, or drop it first"
-            )
-        if not needs_load(held, str(table), source, mode, allow_older=allow_older):
-            return Loaded(False, str(table), _number(database, statements.count(mode, source)))
-        _fill_stage(database, statements, source, keyed=mode == "replace" and not keep_table)
-        if mode == "replace" and not (keep_table and is_there):
-            _swap(database, statements, is_there=is_there)
-        else:
-            _merge(database, statements, source, mode, is_there=is_there)
-        database.run(statements.forget(mode, source))
-        database.run(statements.record(mode, source, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S+00")))
-        return Loaded(True, str(table), _counted(database, statements.count(mode, source), source))
+    with database.lock(table):
+        with database.transaction():
+            is_there = _is_there(database, statements)
+            held = _held(database, statements) if is_there else []
+            if not needs_load(held, str(table), source, how.mode, allow_older=how.allow_older):
+                return Loaded(False, str(table), _number(database, statements.count(how.mode, source)))
+            is_swap = how.mode == "replace" and not (how.keep_table and is_there)
+            if is_swap and is_there:
+                database.check_swap(table)
+            _fill_stage(database, statements, source, keyed=is_swap)
+        try:
+            with database.transaction():
+                if is_swap and (not is_there or database.may_swap(statements)):
+                    database.swap(statements)
+                else:
+                    _merge(database, statements, source, how.mode, is_there=is_there)
+                database.run(statements.forget(how.mode, source))
+                database.run(statements.record(how.mode, source, datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S+00")))
+                return Loaded(True, str(table), _counted(database, statements.count(how.mode, source), source))
+        except SyncerError:
+            with suppress(SyncerError), database.transaction():
+                database.run(statements.drop_stage())
+            raise
 
 
 def _fill_stage(database: Database, statements: Statements, source: Source, *, keyed: bool) -> None:
-    database.run(statements.drop_stage())  # only a load by other means could have left one
+    database.run(statements.drop_stage())  # of a load that was killed
     database.run(statements.create(statements.stage, "replace", keyed=False))
     stream = Stream(source.batches())
     database.ingest(statements.stage, stream)
@@ -93,20 +116,26 @@ def _fill_stage(database: Database, statements: Statements, source: Source, *, k
     _counted(database, statements.count_stage(), source)
 
 
-def _swap(database: Database, statements: Statements, *, is_there: bool) -> None:
-    if is_there:
-        database.before_swap(statements)
-    database.swap(statements.swap(), statements.table)
-
-
 def _merge(database: Database, statements: Statements, source: Source, mode: Mode, *, is_there: bool) -> None:
-    """Readers do not wait for any of this: they see the rows of before until the commit."""
+    """Readers do not wait for any of this: they see the rows of before until the commit, whatever their snapshot."""
     if not is_there:
         database.run(statements.create(statements.table, mode, keyed=database.has_key(mode, source)))
     work = {"replace": statements.swap_rows(), "append-history": statements.append(source)}
     for sql in work.get(mode) or statements.follow(source):
         database.run(sql)
     database.run(statements.analyze(statements.table))
+
+
+def _is_there(database: Database, statements: Statements) -> bool:
+    """Whether the table is there, and ours. Raises UsageError for one of somebody else."""
+    database.run(statements.create_records())
+    is_there = _number(database, statements.exists(statements.table)) > 0
+    if is_there and not _held(database, statements):
+        raise UsageError(
+            f"{statements.table} is there but was not made by `syncer load`",
+            hint="give another --table, or drop it first",
+        )
+    return is_there
 
 
 def _held(database: Database, statements: Statements) -> list[Held]:

@@ -13,7 +13,7 @@ Kind = Literal["duckdb", "postgresql", "delta", "iceberg"]
 Mode = Literal["replace", "append-history", "scd2"]
 MODES: tuple[Mode, ...] = ("replace", "append-history", "scd2")
 EXTRAS: dict[Kind, str] = {"duckdb": "duckdb", "postgresql": "postgres", "delta": "delta", "iceberg": "iceberg"}
-_KINDS_TOLD = "duckdb:///file.db, postgresql://…, delta:PATH or iceberg:CATALOG.TABLE"
+_KINDS_TOLD = "duckdb:///file.db, postgresql://..., delta:PATH or iceberg:CATALOG.TABLE"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 # A login stands between the slashes and the last @ before the path; a password may also be a parameter.
 _LOGIN = re.compile(r"//([^/?#]*)@")
@@ -68,7 +68,7 @@ def parse_table(text: str) -> TableName:
 
 def without_login(text: str) -> str:
     """A text that a person typed, with logins of URIs left out."""
-    return _LOGIN.sub("//…@", _PASSWORD_PARAMETER.sub("", text))
+    return _LOGIN.sub("//(login)@", _PASSWORD_PARAMETER.sub("", text))
 
 
 def _secrets(uri: str) -> tuple[str, ...]:
