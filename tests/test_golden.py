@@ -122,3 +122,14 @@ def test_a_pruned_manifest_that_was_changed_is_found_by_its_signature_and_the_ne
     checks = check_place(LocalStore(root), SIGNED, "20261121T020000Z", None)
     assert [(check.name, check.ok) for check in checks] == [("next", False), ("signature", False)]
     assert not is_accepted(root, SIGNED, "previous", trusted=False)
+
+
+def test_two_of_them_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--destination", str(GOLDEN / "exports"), "--account", SIGNED, "--json")
+    assert main(["diff", "previous", "latest", *flags]) == 0
+    counts = json.loads(capsys.readouterr().out)["counts"]
+    assert {word: count for word, count in counts.items() if count} == {
+        "updated": 1,
+        "vanished": 1,
+        "unchanged": 318,
+    }
