@@ -75,7 +75,7 @@ def removal(store: Store, plan: PrunePlan) -> list[Step]:
     for snapshot in plan.orphans:
         steps += _data_steps(store, sid, snapshot)
         steps.append(Step(f"forget {snapshot}", partial(store.remove, layout.snapshot_folder(sid, snapshot))))
-    return steps
+    return [*steps, Step("sweep", lambda: store.sweep(layout.account_folder(sid)))]
 
 
 def _verdict(store: Store, account_sid: str, snapshot: str) -> str | None:
