@@ -38,6 +38,7 @@ class Settings:
     destination: str
     state_dir: Path
     formats: tuple[Literal["parquet", "ndjson"], ...]
+    parquet_profile: Literal["plain", "compact", "redshift"]
     ndjson_compression: Literal["zstd", "gzip", "none"]
     base_url: str
     ca_file: Path | None

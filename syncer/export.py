@@ -28,6 +28,7 @@ from syncer.snapshot.gone import Gone
 from syncer.snapshot.layout import Compression, Format, manifest_path
 from syncer.snapshot.manifest import CrawlFacts, FileFacts, Manifest, Previous, ReconciliationFacts, Tool
 from syncer.snapshot.pages import read_page_index
+from syncer.snapshot.part_formats import ParquetProfile
 from syncer.snapshot.publish import Signer, Step, publication
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.staging import Staging, reserve_snapshot_id
@@ -59,6 +60,7 @@ class ExportRequest:
     max_vanished_share: float = 0.2
     max_rejects: int = 0
     resume_max_age: timedelta = timedelta(days=1)
+    parquet_profile: ParquetProfile = "plain"
     ndjson_compression: Compression = "zstd"
     with_changes: bool = False
     """Whether the changes since the previous snapshot are written too."""
@@ -154,6 +156,7 @@ async def _finish(run: _Run) -> ExportResult:
     try:
         proven = await _reconcile(run, await _crawl_until_proven(run))
         _check_guards(run, proven)
+        _note_changes(run, proven)
     except GuardTripped:
         run.spool.set_numbers(refused=_REFUSED_BY_GUARD)
         raise
@@ -249,7 +252,7 @@ def _staging_task(run: _Run) -> StagingTask:
     return StagingTask(
         Staging(run.ports.store, request.account_sid, run.facts.snapshot_id),
         request.formats,
-        SinkOptions(ndjson_compression=request.ndjson_compression),
+        SinkOptions(parquet_profile=request.parquet_profile, ndjson_compression=request.ndjson_compression),
         run.facts.with_lines,
         request.state.folder,
         run.ports.stoppable,
@@ -259,6 +262,12 @@ def _staging_task(run: _Run) -> StagingTask:
         fields=None if run.resumed else unknown_fields(run.fields_seen),
         added=run.added,
     )
+
+
+def _note_changes(run: _Run, proven: Proven) -> None:
+    if proven.changes is not None:
+        counted = [f"{count} {word}" for word, count in proven.changes.counts.items() if count and word != "unchanged"]
+        run.notes.append(f"changes since {proven.changes.previous}: {', '.join(counted) or 'none'}")
 
 
 async def _reconcile(run: _Run, proven: Proven) -> Proven:
@@ -373,6 +382,7 @@ def _manifest(run: _Run, proven: Proven) -> Manifest:
         previous=Previous(previous.manifest.snapshot_id, previous.sha256) if previous else None,
         tool=Tool("syncer", VERSION),
         formats=request.formats,
+        parquet_profile=request.parquet_profile,
         ndjson_compression=request.ndjson_compression,
         changes=proven.changes,
         reconciliation=run.reconciliation,

@@ -20,6 +20,7 @@ CONCURRENCY_MAX = 256
 FORMATS = ("parquet", "ndjson")
 CONTRACTS = ("evolve", "strict")
 NDJSON_COMPRESSIONS = ("zstd", "gzip", "none")
+PARQUET_PROFILES = ("plain", "compact", "redshift")
 
 Parse = Callable[[object], object]
 
@@ -134,6 +135,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("destination", _string, "exports"),
     Option("state_dir", _string),
     Option("formats", _formats, ["parquet", "ndjson"]),
+    Option("parquet_profile", _choice(*PARQUET_PROFILES), "plain"),
     Option("ndjson_compression", _choice(*NDJSON_COMPRESSIONS), "zstd"),
     Option("base_url", _base_url, "https://comms.twilio.com/v1"),
     Option("ca_file", _string),

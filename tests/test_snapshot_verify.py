@@ -80,7 +80,7 @@ def test_a_whole_snapshot_passes_every_check(whole: tuple[LocalStore, Manifest])
 @pytest.mark.parametrize("count", [0, 1, 150])
 def test_every_kind_of_snapshot_passes(tmp_path: Path, compression: Any, count: int) -> None:
     store = LocalStore(tmp_path)
-    options = replace(SMALL, ndjson_compression=compression, parquet_profile="delta")
+    options = replace(SMALL, ndjson_compression=compression, parquet_profile="compact")
     manifest = stage_snapshot(store, spool([chunked(make_users(count), 20)]), options=options)
     publish(store, manifest)
     assert failed(store, manifest) == {}

@@ -32,6 +32,8 @@ _SETTINGS = (
     "rate",
     "deadline",
     "signing_key",
+    "parquet_profile",
+    "ndjson_compression",
 )
 
 

@@ -175,6 +175,7 @@ def _request(settings: Settings, choices: Choices, account: Account) -> ExportRe
         max_vanished_share=settings.guards.max_vanished_share,
         max_rejects=settings.guards.max_rejects,
         resume_max_age=timedelta(seconds=settings.resume_max_age),
+        parquet_profile=settings.parquet_profile,
         ndjson_compression=settings.ndjson_compression,
     )
 

@@ -18,6 +18,8 @@ _FLAGS = {
     "trusted_keys": ("FILE", "allowed_signers file: refuse what none of its keys has signed"),
     "destination": ("PATH_OR_URI", "where the snapshots are (default: exports)"),
     "state_dir": ("DIR", "where unfinished runs and locks are kept (default: the user's state folder)"),
+    "parquet_profile": ("plain|compact|redshift", "how Parquet is encoded (default: plain, which all warehouses read)"),
+    "ndjson_compression": ("zstd|gzip|none", "how NDJSON is compressed (default: zstd; BigQuery reads gzip only)"),
     "page_size": ("N", "users asked for at once, 1 to 1000 (default: 1000)"),
     "concurrency": ("N", "walkers of each account (default: 8)"),
     "rate": ("R", "requests per second of each account (default: 20)"),

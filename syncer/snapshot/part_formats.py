@@ -13,18 +13,21 @@ from syncer.snapshot.columns import USER_SCHEMA
 from syncer.snapshot.files import HashingFile
 from syncer.snapshot.layout import Compression
 
-ParquetProfile = Literal["plain", "delta"]
-PARQUET_PROFILES: tuple[ParquetProfile, ...] = ("plain", "delta")
-"""``plain``: encodings that every warehouse reads. ``delta``: smaller, where readers know it (docs/formats.md)."""
+ParquetProfile = Literal["plain", "compact", "redshift"]
+PARQUET_PROFILES: tuple[ParquetProfile, ...] = ("plain", "compact", "redshift")
+"""``plain``: zstd and encodings that warehouses read. ``compact``: delta encodings, smaller, where readers know them.
+``redshift``: plain with snappy, the one compression that all of Redshift's pages name (docs/formats.md)."""
 
 _ZSTD_LEVEL = 1
 # Measured in bytes a user: on ids, which are mostly random, level 1 is smaller than 2 to 6; on times level 3 is.
 _COLUMN_LEVELS = {"id": 1, "created_at": 3, "updated_at": 3, "deleted_at": 3, "extra": 1}
 _GZIP_LEVEL = 1
 _GZIP_CONTAINER = 31  # zlib's window bits for a gzip header; it holds no time and no name
+_PLAIN = dict.fromkeys(("id", "created_at", "updated_at", "deleted_at"), "PLAIN")
 _ENCODINGS: dict[ParquetProfile, dict[str, str]] = {
-    "plain": dict.fromkeys(("id", "created_at", "updated_at", "deleted_at"), "PLAIN"),
-    "delta": {
+    "plain": _PLAIN,
+    "redshift": _PLAIN,
+    "compact": {
         "id": "DELTA_BYTE_ARRAY",
         **dict.fromkeys(("created_at", "updated_at", "deleted_at"), "DELTA_BINARY_PACKED"),
     },
@@ -43,8 +46,8 @@ class ParquetPart:
             USER_SCHEMA,
             version="2.6",
             data_page_version="1.0",
-            compression="zstd",
-            compression_level=_COLUMN_LEVELS,
+            compression="snappy" if profile == "redshift" else "zstd",
+            compression_level=None if profile == "redshift" else _COLUMN_LEVELS,
             use_dictionary=["extra"],  # all else is nearly always distinct: a dictionary would only cost
             column_encoding=_ENCODINGS[profile],
             write_statistics=True,
