@@ -207,6 +207,7 @@ def test_users_that_the_list_left_out_are_added_and_reported(account: Account) -
     assert result.users == 94
     assert result.notes == (
         "the list left out 4 users that exist (1 of them deleted); they were fetched one by one and added",
+        "changes since 20261125T020000Z: 1 deleted, 1 vanished",
     )
     assert account.ids() == account.service.ids
     manifest = account.latest().manifest
