@@ -64,7 +64,9 @@ def delete_campaign(count: int, folder: Path, seed: int = 7) -> list[str]:
     problems = [f"exit codes {codes}"] if codes[-1:] != [0] else []
     problems += [f"{len(ids) - len(by_id)} ids have no outcome"] if set(by_id) != set(ids) else []
     problems += [f"{sum(n > 1 for n in by_id.values())} ids have several outcomes"] if set(by_id.values()) > {1} else []
-    problems += [f"{outcomes['already_absent']} were called absent, and we deleted them"] * bool(outcomes["already_absent"])
+    problems += [f"{outcomes['already_absent']} were called absent, and we deleted them"] * bool(
+        outcomes["already_absent"]
+    )
     problems += [f"{user_id} was accepted twice" for user_id, n in accepted_by_service.items() if n > 1][:3]
     problems += [f"{r['id']} has a receipt, and the service never accepted it" for r in final
                  if r["outcome"] == "accepted" and not accepted_by_service[r["id"]]][:3]  # fmt: skip

@@ -116,6 +116,8 @@ def _classify_success(response: WireResponse, operation: Operation) -> Ok | Retr
     if response.headers.get("content-encoding", "").strip().lower() not in _ENCODINGS:
         return Retry("garbled", answer_error(response, "a content encoding that was not asked for"))
     if operation == "delete" and status in (200, 202, 204):
+        if status == 200 and response.body.lstrip()[:1] not in (b"", b"{"):
+            return Retry("garbled", answer_error(response, "a page in the place of an answer"))  # of some gateway
         return _accepted(response)
     if status != 200:
         return Retry("contract", answer_error(response, f"success status {status} where only 200 is defined"))
