@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -199,6 +199,14 @@ async def _crawl(run: _Run) -> None:
         await crawler.run()
     finally:
         run.entries_refused += crawler.entries_refused
+    if crawler.entries_refused:
+        run.notes.append(_refused_words(crawler.entries_refused, run.spool.last_pages()))
+
+
+def _refused_words(entries: int, last_pages: Sized) -> str:
+    """For the summary; ``last_pages`` has one item for each stretch that was walked."""
+    effect = "one walker walked the whole list" if len(last_pages) < 2 else "fewer stretches were walked at once"
+    return f"the API refused {entries} {'entry' if entries == 1 else 'entries'} of the last snapshot, so {effect}"
 
 
 async def _prove(run: _Run) -> Proven:
