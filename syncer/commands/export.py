@@ -67,7 +67,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
         type=_count,
         const=CONFIRM_DEFAULT,
         metavar="N",
-        help=f"fetch users that are missing since the last snapshot, at most N (default: {CONFIRM_DEFAULT}), one by one",
+        help=f"fetch users missing since the last snapshot one by one, at most N (default: {CONFIRM_DEFAULT})",
     )
     parser.add_argument(
         "--changes", action="store_true", help="write what changed since the last snapshot as a partition of its own"
