@@ -35,7 +35,13 @@ FLAGS = {
         *("--sequential", "--deadline", "--json", "--progress", "--allow-shrink"),
     },
     "snapshots": {"--destination", "--account", "--json"},
-    "verify": {"--destination", "--account", "--json"},
+    "verify": {"--destination", "--account", "--json", "--all", "--trusted-keys"},
+    "prove": {"--destination", "--account", "--check", "--manifest", "--trusted-keys"},
+    "keygen": set(),
+    "prune": {
+        *("--destination", "--account", "--json", "--dry-run", "--grace", "--keep-within"),
+        *("--keep-last", "--keep-daily", "--keep-weekly", "--keep-monthly", "--keep-yearly"),
+    },
     "diff": {"--destination", "--account", "--json", "--output"},
     "emulator": {"--host", "--port", "--users", "--seed"},
     "check": set(),
@@ -56,7 +62,9 @@ def test_every_fixed_command_and_flag_exists() -> None:
         assert flags | {"--config", "--log-format", "--log-level"} <= set(found[name]._option_string_actions), name
 
 
-@pytest.mark.parametrize("name", ["syncer", "export", "verify", "diff", "snapshots", "check"])
+@pytest.mark.parametrize(
+    "name", ["syncer", "export", "verify", "diff", "snapshots", "prove", "prune", "keygen", "check"]
+)
 def test_the_readmes_help_is_the_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     command = "syncer" if name == "syncer" else f"syncer {name}"
