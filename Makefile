@@ -8,7 +8,7 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips simulate bench-diff readme lock clean
+.PHONY: help demo test check lint format coverage bitflips simulate bench-diff bench-parallel crash readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,14 @@ simulate: $(READY) ## simulated crawls with faults, in virtual time
 
 bench-diff: $(READY) ## compare two snapshots of ten million users: time, memory, and whether the counts are right
 	@$(BIN)/python -m benchmarks.diff
+
+bench-parallel: $(READY) ## many walkers against one: 400 pages at 100 ms, and a million users at 50 ms
+	@$(BIN)/python -m benchmarks.parallel --latency 100 --pages 400 --page-size 50 --walkers 4,16,64
+	@$(BIN)/python -m benchmarks.parallel --latency 50 --pages 1000 --page-size 1000 --walkers 64
+
+crash: $(READY) ## kill an export before every step on the disk; start it twice at once, 200 times
+	@work=$$(mktemp -d) && $(BIN)/python -m tests.crash_export $$work; code=$$?; rm -rf $$work; exit $$code
+	@$(BIN)/python -m tests.locking 200
 
 readme: $(READY) ## put the commands' help into README.md
 	@$(BIN)/python tools/readme.py
