@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from syncer.crawl.proof import prove_coverage
 from syncer.errors import SnapshotMismatch, UsageError
@@ -16,7 +17,7 @@ from syncer.snapshot.manifest import FileFacts
 from syncer.snapshot.pages import read_page_index
 from syncer.snapshot.part_readers import PartFault, hash_file
 from syncer.snapshot.reading import read_users
-from syncer.snapshot.store import FileMissing, Store
+from syncer.snapshot.store import FileMissing, LocalStore, Store
 
 _log = logging.getLogger(__name__)
 
@@ -120,4 +121,38 @@ def _into_database(database: Database, source: Source, choices: Choices) -> Load
     return load_table(database, choices.table, source, choices.how)
 
 
-_INTO: dict[str, Callable[[], _Into]] = {"duckdb": _duckdb, "postgresql": _postgres}
+def _delta() -> _Into:
+    from syncer.load.into_delta import load_delta
+
+    def into(target: Target, store: Store, source: Source, choices: Choices) -> Loaded:
+        if "://" in target.location:
+            raise UsageError("a Delta table is made on a local disk", hint="give delta:PATH")
+        root, how = _local_root(store), choices.how
+        return load_delta(Path(target.location), root, source, how.mode, allow_older=how.allow_older)
+
+    return into
+
+
+def _iceberg() -> _Into:
+    from syncer.load.into_iceberg import load_iceberg
+
+    def into(target: Target, store: Store, source: Source, choices: Choices) -> Loaded:
+        # Not ``as_uri``: pyiceberg takes the path as it stands, without decoding it.
+        files_at, how = f"file://{_local_root(store)}", choices.how
+        return load_iceberg(target.location, files_at, source, how.mode, allow_older=how.allow_older)
+
+    return into
+
+
+def _local_root(store: Store) -> Path:
+    if not isinstance(store, LocalStore):
+        raise UsageError("parts are registered from a local disk only", hint="give a folder as --destination")
+    return store.root.resolve()
+
+
+_INTO: dict[str, Callable[[], _Into]] = {
+    "duckdb": _duckdb,
+    "postgresql": _postgres,
+    "delta": _delta,
+    "iceberg": _iceberg,
+}
