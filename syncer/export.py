@@ -18,7 +18,7 @@ from syncer.errors import CoverageNotProven, GuardTripped, SyncerError
 from syncer.guards import Before, Contract, Limits, Now, find_tripped
 from syncer.lock import hold_lock
 from syncer.model import Check, Counters, FetchUser, ListPage
-from syncer.probing import Probe
+from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
 from syncer.snapshot.catalog import Published, load_latest, load_snapshot
@@ -235,9 +235,12 @@ async def _prove(run: _Run) -> Proven:
 
 
 def _run_seconds(run: _Run) -> float:
-    """How long ago the run's first request was; whichever clock says more, as the wall clock may have been set back."""
+    """How long ago the run's first request was, at most: over a resume only the wall clock knows, set as it may be."""
+    in_this_process = asyncio.get_running_loop().time() - run.started
+    if not run.resumed:
+        return in_this_process
     by_wall = (run.ports.now() - datetime.fromisoformat(run.facts.started_at)).total_seconds()
-    return max(by_wall, asyncio.get_running_loop().time() - run.started)
+    return max(by_wall + 2 * LOCAL_CLOCK_ERROR_SECONDS, in_this_process)
 
 
 def _walk_alone(run: _Run, error: ListUnstable) -> None:

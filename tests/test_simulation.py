@@ -21,13 +21,13 @@ from syncer.model import Page
 from syncer.probing import Probe
 from syncer.snapshot import merge
 from tests.simulation.checker import CheckFailed
-from tests.simulation.night import Outcome, simulate
+from tests.simulation.night import LOST, Outcome, simulate
 from tests.simulation.population import User
 from tests.simulation.scenario import LIARS, Blow, Disturbance, Scenario, scenario
 from tests.simulation.service import Service
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARDS, SHARD_SEEDS, SHARD_CRAWLS_MIN = 12, 500, 850
+SHARDS, SHARD_SEEDS, SHARD_CRAWLS_MIN = 12, 440, 834
 """Together more than 10,000 simulated crawls; a seed has one to three nights, a crawl each."""
 SHORT = Scenario(seed=1, users=11, page_sizes=(4,), walkers=(2,))
 PLANTED_SEEDS_MAX = 400
@@ -54,6 +54,18 @@ def test_every_seed_keeps_every_promise(shard: int) -> None:
     nights = re.search(r"(\d+) nights", summary)
     assert nights is not None
     assert int(nights[1]) >= SHARD_CRAWLS_MIN
+
+
+def test_deletions_under_offset_tokens_are_noticed_in_nearly_every_run(tmp_path: Path) -> None:
+    def offsets(s: Scenario) -> Scenario:
+        return replace(
+            s, token_kind="offset", liar="", churn=max(s.churn, 0.05), tombstones=False, outage_at=0, storm=0
+        )
+
+    nights = [words for seed in range(150) for words in simulate_in(tmp_path, offsets(scenario(seed))).nights]
+    refused = sum(words.startswith("5: ") for words in nights)
+    assert refused >= 30
+    assert nights.count(LOST) <= 3
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
@@ -133,15 +145,18 @@ def test_a_service_that_never_shows_a_user_is_found(monkeypatch: pytest.MonkeyPa
     def hide(service: Service, users: list[User], *rest: Any) -> Any:
         return envelope(service, [user for user in users if not user.id.endswith(("2", "z"))], *rest)
 
+    def honest(s: Scenario) -> Scenario:
+        return replace(s, token_kind="key")
+
     monkeypatch.setattr(Service, "_envelope", hide)
-    assert "was there throughout and is missing" in found_by(tmp_path)
+    assert "was there throughout and is missing" in found_by(tmp_path, honest)
 
 
 def test_a_last_page_that_is_dropped_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     make_encoder = export.make_encoder
 
-    def forgetful(*, with_lines: bool) -> Any:
-        encode = make_encoder(with_lines=with_lines)
+    def forgetful(**named: Any) -> Any:
+        encode = make_encoder(**named)
         return lambda page: encode(replace(page, users=[], body=b"") if page.end else page)
 
     assert Page.__dataclass_fields__["end"]
@@ -160,7 +175,7 @@ def test_repeats_that_nobody_judges_are_found(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(Probe, "judge", lambda *_: "")
 
     def offsets(s: Scenario) -> Scenario:
-        return replace(s, token_kind="offset", liar="", churn=0.2, tombstones=False)
+        return replace(s, token_kind="offset", liar="", churn=0.2, tombstones=False, forgives_offsets=False)
 
     assert "was there throughout and is missing" in found_by(tmp_path, offsets)
 

@@ -27,6 +27,10 @@ class CheckFailed(AssertionError):
     """A promise was broken."""
 
 
+class UserLost(CheckFailed):
+    """A user that was there throughout is missing."""
+
+
 def require(holds: bool, what: str) -> None:
     """Raise CheckFailed unless it holds."""
     if not holds:
@@ -117,7 +121,8 @@ def _check_user(user: User, row: Row | None, first: int, last: int) -> None:
     if row is None:
         was_there_throughout = user.born < first and (user.gone is None or user.gone > last)
         kept_its_place = not any(first <= moved <= last for moved in user.moved)
-        require(not (was_there_throughout and kept_its_place), f"{user.id} was there throughout and is missing")
+        if was_there_throughout and kept_its_place:
+            raise UserLost(f"{user.id} was there throughout and is missing")
         return
     require(user.gone is None or user.gone >= first, f"{user.id} was gone before the first request")
     created_at, updated_at, deleted_at = (None if time is None else time // 1_000_000 for time in row)

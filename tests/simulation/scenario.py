@@ -73,6 +73,9 @@ class Scenario:
     lies: int = 10**9
     """How often it does so."""
 
+    forgives_offsets: bool = True
+    """Whether a user lost by an offset token is an outcome that is counted, and no failure."""
+
     @property
     def is_sound(self) -> bool:
         """Whether places are kept and the contract holds: then a run must end complete."""
