@@ -2,13 +2,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_FLAGS ?= -n auto -q
+SEEDS ?= 10000
+FIRST ?= 0
+JOBS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed-by-make
 # Modules without I/O: their branches are all covered.
-PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/summary.py
+PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips simulate bench-diff bench-parallel crash readme lock clean
+.PHONY: help demo test check lint format coverage bitflips simulate simulate-twice simulate-million bench-diff bench-parallel crash readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +41,14 @@ coverage: $(READY) ## run the tests and demand every branch of the pure modules
 bitflips: $(READY) ## flip 2,000 bits of kept snapshots, one at a time: verify must find each
 	@$(BIN)/python -m tests.bitflips
 
-simulate: $(READY) ## simulated crawls with faults, in virtual time
-	@$(BIN)/python -m tests.simulation
+simulate: $(READY) ## simulated crawls with faults, in virtual time; SEEDS=10000 FIRST=0 JOBS=2
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)
+
+simulate-twice: $(READY) ## 1,000 seeds twice each: all bytes must be the same
+	@$(BIN)/python -m tests.simulation --seeds 1000 --jobs $(JOBS) --twice
+
+simulate-million: $(READY) ## a million seeds: some hours
+	@nice -n 19 $(BIN)/python -m tests.simulation --seeds 1000000 --jobs $(JOBS)
 
 bench-diff: $(READY) ## compare two snapshots of ten million users: time, memory, and whether the counts are right
 	@$(BIN)/python -m benchmarks.diff
