@@ -17,6 +17,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -107,7 +108,7 @@ class ObjectStore:
             data, meta = self._get(path)
         except FileMissing:
             return None
-        return data, json.dumps({key: meta[key] for key in ("e_tag", "version") if meta.get(key)})
+        return data, json.dumps(_version(meta))
 
     def put_version(self, path: str, data: bytes, replaces: str | None) -> bool:
         if _is_staged(path):
@@ -209,22 +210,28 @@ class ObjectStore:
     def _take_turn(self, path: str) -> None:
         give_up_at = time.monotonic() + TURN_WAIT_SECONDS
         while not self._put(path, self._signature(), "create"):
-            try:
-                data, meta = self._get(path)
-            except FileMissing:
-                continue  # given back between the two requests
-            is_old = datetime.now(UTC) - meta["last_modified"] > TURN_AGE_MAX
-            version = {key: meta[key] for key in ("e_tag", "version") if meta.get(key)}
-            if (is_old or self._is_mine(data)) and self._put(path, self._signature(), version):
+            found = self._read_turn(path)
+            if (
+                found
+                and (found.is_old or self._is_mine(found.data))
+                and self._put(path, self._signature(), found.version)
+            ):
                 return
             if time.monotonic() > give_up_at:
-                held = _holder(data)
+                held = _holder(found.data if found else b"")
                 raise LockHeld(
                     f"another run is publishing to {self._shown}: process {held.get('pid')} on {held.get('host')},"
                     f" since {held.get('since')}",
                     hint=f"run again; if that run is dead, in {int(TURN_AGE_MAX.total_seconds()) // 60} minutes",
                 )
             time.sleep(0.2)
+
+    def _read_turn(self, path: str) -> _Turn | None:
+        try:
+            data, meta = self._get(path)
+        except FileMissing:
+            return None  # given back since
+        return _Turn(data, _version(meta), datetime.now(UTC) - meta["last_modified"] > TURN_AGE_MAX)
 
     def _upload(self, source: Path, path: str) -> None:
         """In bounded memory; then read back, as the store's word that it has stored is not enough."""
@@ -293,6 +300,13 @@ class ObjectStore:
         return path
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    data: bytes
+    version: dict[str, str]
+    is_old: bool
+
+
 class _Conflict(Exception):
     """A condition of a put does not hold."""
 
@@ -307,6 +321,10 @@ def _quiet_conflicts() -> Iterator[None]:
 
 def _is_staged(path: str) -> bool:
     return path == STAGING or path.startswith(STAGING + "/")
+
+
+def _version(meta: Any) -> dict[str, str]:
+    return {key: meta[key] for key in ("e_tag", "version") if meta.get(key)}
 
 
 def _holder(signature: bytes) -> dict[str, Any]:
