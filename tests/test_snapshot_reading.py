@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from syncer.errors import ContractBroken, SnapshotMismatch
 from syncer.snapshot import fields
-from syncer.snapshot.columns import USER_SCHEMA
+from syncer.snapshot.columns import USER_SCHEMA, make_encoder
 from syncer.snapshot.fetched import encode_fetched
 from syncer.snapshot.fields import FieldNames
 from syncer.snapshot.gone import Gone, GoneUsers
 from syncer.snapshot.layout import Format
 from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.publish import publish
-from syncer.snapshot.reading import read_users
+from syncer.snapshot.reading import read_part, read_users
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.store import LocalStore
-from tests.snapshot_data import SMALL, User, chunked, make_users, merge, spool, stage_snapshot
+from tests.snapshot_data import SMALL, User, chunked, make_users, merge, page_of, spool, stage_snapshot
+from tests.test_snapshot_manifest import FULL
 
 
 def published(store: LocalStore, users: list[User], *formats: Format, options: SinkOptions = SMALL) -> Manifest:
@@ -144,3 +150,36 @@ def test_a_fetched_user_is_the_row_that_a_page_would_have_given() -> None:
         assert fetched.is_deleted == (user["deletedAt"] is not None)
     with pytest.raises(ContractBroken, match="is about another user"):
         encode_fetched("other", users[0], with_lines=False)
+
+
+NUMBERS = st.one_of(
+    st.sampled_from(["1.10", "-0", "-0.0", "1E5", "1e300", "0.1e-7", "123456789012345678901234567890"]),
+    st.integers().map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+)
+VALUES = st.recursive(
+    st.one_of(NUMBERS, st.text(max_size=4).map(json.dumps), st.sampled_from(["null", "true"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]"),
+        st.dictionaries(st.sampled_from(["a", "id", "},{", "\n"]), inner, max_size=3).map(
+            lambda members: "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in members.items()) + "}"
+        ),
+    ),
+    max_leaves=6,
+)
+EXTRAS = st.lists(st.tuples(st.sampled_from(["x", "y", "ü"]), VALUES), max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), EXTRAS), min_size=1, max_size=4))
+def test_lines_give_the_columns_that_the_page_gave_whatever_the_users_hold(served: list[Any]) -> None:
+    rows = []
+    for user, (says_deleted, extras) in zip(make_users(len(served)), served, strict=True):
+        known = {key: value for key, value in user.items() if says_deleted or key != "deletedAt"}
+        unknown = "".join(f",{json.dumps(key)}:{value}" for key, value in extras)
+        rows.append(orjson.dumps(known).decode()[:-1] + unknown + "}")
+    page = page_of(f'{{"users":[{",".join(rows)}]}}'.encode())
+    batch: Any = make_encoder(with_lines=True)(page).batch
+    file = io.BytesIO(b"".join(batch.column("line").to_pylist()))
+    (again,) = read_part(file, FULL.files[1], replace(FULL, ndjson_compression="none"))
+    assert again.equals(batch.select(USER_SCHEMA.names))
