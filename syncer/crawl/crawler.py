@@ -18,7 +18,7 @@ from syncer.model import (
     Counters,
     Encode,
     EncodedPage,
-    ListAnswer,
+    EndSpelling,
     ListPage,
     Page,
     PageRecord,
@@ -41,13 +41,22 @@ class WalkLost(CoverageNotProven):
     """No remembered token of a stretch is accepted any more: only a new walk from the start can help."""
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A page as columns. Its body and its parsed users are twenty times as large, so they are gone before it waits."""
+
+    encoded: EncodedPage
+    next: Token | None
+    end: EndSpelling | None
+
+
 @dataclass(slots=True)
 class Flight:
     """One page that is being asked for. At most two of a stretch: the page in hand and the one after it."""
 
     ask: Ask
     page_size: int
-    task: asyncio.Task[ListAnswer | SyncerError]
+    task: asyncio.Task[Served | TokenRefused | Struggling | SyncerError]
     is_current: bool = False
     guess: Token | None = None
     ahead: Flight | None = None
@@ -130,7 +139,7 @@ class Crawler:
         flight.is_current = True
         self._run_ahead(flight, tasks)
         answer = await flight.task
-        if isinstance(answer, Page):
+        if isinstance(answer, Served):
             return await self._take_page(flight, answer, tasks)
         _cancel(flight.ahead)
         if isinstance(answer, SyncerError):
@@ -138,12 +147,8 @@ class Crawler:
         again = await self._after_trouble(flight, answer)
         return self._launch(again, tasks) if again else None
 
-    async def _take_page(self, flight: Flight, page: Page, tasks: asyncio.TaskGroup) -> Flight | None:
-        if flight.ask.stretch > 0 and not self._is_probed:
-            self._is_probed = True
-            self._changed.set()  # before this page takes the processor: all other walkers wait for it
-            await asyncio.sleep(0)
-        encoded = self._ports.encode(page)
+    async def _take_page(self, flight: Flight, page: Served, tasks: asyncio.TaskGroup) -> Flight | None:
+        encoded = page.encoded
         stretch = self._walk.stretches[flight.ask.stretch]
         known = len(stretch.first_ids)
         step = self._walk.settle(flight.ask, encoded.ids, page.next, page.end)
@@ -193,14 +198,23 @@ class Crawler:
         if ask is not None:
             flight.ahead = self._launch(ask, tasks)
 
-    async def _list_page(self, ask: Ask, size: int, on_next: Callable[[Token], None]) -> ListAnswer | SyncerError:
+    async def _list_page(
+        self, ask: Ask, size: int, on_next: Callable[[Token], None]
+    ) -> Served | TokenRefused | Struggling | SyncerError:
         """An error is handed over as a value: an early request that turns out to be unneeded must not end the run."""
         try:
-            return await self._ports.list_page(ask.token, size, on_next)
+            answer = await self._ports.list_page(ask.token, size, on_next)
         except SyncerError as error:
             return error
+        if not isinstance(answer, Page):
+            return answer
+        if ask.stretch > 0 and not self._is_probed:
+            self._is_probed = True
+            self._changed.set()
+            await asyncio.sleep(0)  # all other walkers wait for this: they go before the page takes the processor
+        return Served(self._ports.encode(answer), answer.next, answer.end)
 
-    def _record(self, flight: Flight, page: Page, encoded: EncodedPage, step: Step) -> PageRecord:
+    def _record(self, flight: Flight, page: Served, encoded: EncodedPage, step: Step) -> PageRecord:
         self._asked += 1
         ids = encoded.ids
         return PageRecord(
