@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.errors import UsageError
 from syncer.load.target import MODES, parse_table, parse_target
+from syncer.load.vendor_sql import VENDORS
 from syncer.terminal import harmless, write_error, write_out
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from syncer.load.target import TableName
     from syncer.snapshot.catalog import Published
     from syncer.snapshot.store import Store
-
-VENDORS = ("snowflake", "bigquery", "redshift", "athena", "databricks")
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -92,7 +91,30 @@ def _published(store: Store, sid: str, name: str | None) -> Published:
 
 
 def _print_sql(args: argparse.Namespace, settings: Settings, table: TableName) -> int:
-    raise UsageError("not yet")
+    """Statements on standard output; Redshift's own manifest is put beside the snapshot's."""
+    if args.snapshot:
+        raise UsageError("--print-sql has no TARGET", hint="give only the SNAPSHOT")
+    if args.mode != "replace":
+        raise UsageError("--print-sql knows only --mode replace", hint="leave --mode out")
+    from syncer.commands.loading import checked_source
+    from syncer.commands.naming import account_meant, open_existing
+    from syncer.load.vendor_sql import redshift_manifest, redshift_manifest_path, warehouse_sql
+
+    files_at = args.files_at or settings.destination
+    if "://" not in files_at or "'" in files_at:
+        raise UsageError(
+            "a warehouse cannot read this destination", hint="give --files-at s3://bucket/folder, where a copy of it is"
+        )
+    store = open_existing(settings.destination)
+    source = checked_source(store, _published(store, account_meant(store, args.account), args.target))
+    if not source.parts:
+        raise UsageError("the snapshot has no Parquet parts", hint="export with --format parquet")
+    if args.print_sql == "redshift":
+        store.put_replace(redshift_manifest_path(source), redshift_manifest(source, files_at))
+        write_error(f"syncer: COPY's own manifest was written to {redshift_manifest_path(source)}")
+    statements = warehouse_sql(args.print_sql, source, table, files_at)
+    write_out("".join(f"{statement};\n" for statement in statements))
+    return 0
 
 
 def _as_json(published: Published, loaded: Loaded, mode: str, seconds: float) -> str:
