@@ -59,6 +59,17 @@ def test_the_users_are_read(sid: str, name: str, night: int) -> None:
     assert len(rows) == published.manifest.users == (30 if sid == PLAIN else len(expected))
 
 
+def test_two_nights_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--destination", str(GOLDEN / "exports"), "--account", SIGNED, "--json")
+    assert main(["diff", "previous", "latest", *flags]) == 0
+    counts = json.loads(capsys.readouterr().out)["counts"]
+    assert {change: count for change, count in counts.items() if count} == {
+        "updated": 1,
+        "vanished": 1,
+        "unchanged": 318,
+    }
+
+
 @pytest.mark.parametrize("name", ["present", "absent"])
 def test_the_proofs_are_checked_without_the_data(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = GOLDEN / "exports" / layout.manifest_path(SIGNED, "20261123T020000Z")
