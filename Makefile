@@ -11,10 +11,10 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips simulate simulate-twice simulate-million bench-diff bench-parallel crash readme lock clean
+.PHONY: help demo test check lint format coverage bitflips simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel crash readme lock clean
 
 help: ## print these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## export 100,000 users of a local emulator, verify, and ask DuckDB about them
 	@$(BIN)/python tools/demo.py
@@ -67,6 +67,15 @@ readme: $(READY) ## put the commands' help into README.md
 lock: ## renew requirements/dev.txt from pyproject.toml; needs uv
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --extra dev --output-file requirements/dev.txt pyproject.toml
+
+bench: $(READY) ## measure the product against the floor, over sizes, latencies and rate limits (needs nginx)
+	@$(BIN)/python -m benchmarks product
+
+bench-peers: $(READY) ## measure other tools beside it, each in its own environment: minutes
+	@$(BIN)/python -m benchmarks peers
+
+bench-long: $(READY) ## up to 10,000,000 users
+	@$(BIN)/python -m benchmarks long
 
 clean: ## remove what the targets above made, but not the environment
 	rm -rf demo build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

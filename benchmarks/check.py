@@ -1,6 +1,6 @@
-"""Is a result complete? Reads all Parquet, or all lines, below a folder and compares the ids with the pages. Prints one JSON object.
+"""Is a result complete? Compares the ids below a folder, in Parquet or in lines, with the pages. Prints JSON.
 
-    python check.py PAGES_FOLDER RESULT_FOLDER
+python check.py PAGES_FOLDER RESULT_FOLDER
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ def results(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """The ids that each format holds."""
     if parquet := data_files(folder, ".parquet"):
         yield "parquet", [i for path in parquet for i in parquet_ids(path)]
-    lines = [path for path in folder.rglob("*") if ".jsonl" in path.name or ".ndjson" in path.name]
+    lines = [
+        path for path in folder.rglob("*") if (".jsonl" in path.name or ".ndjson" in path.name) and path.stat().st_size
+    ]
     if lines:
         yield "lines", [i for path in lines for i in line_ids(path)]
 
 
 def data_files(folder: Path, suffix: str) -> list[Path]:
     """Files with users: neither bookkeeping nor page indexes."""
-    found = [path for path in folder.rglob(f"*{suffix}") if path.name != "pages.parquet"]
+    found = [path for path in folder.rglob(f"*{suffix}") if path.name not in ("pages.parquet", "tree.parquet")]
     return sorted(path for path in found if not any(part.startswith("_") for part in path.relative_to(folder).parts))
 
 

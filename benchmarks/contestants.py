@@ -48,8 +48,8 @@ def export_command(job: Job, *formats: str, rate: float = RATE_MAX, walkers: int
     """`syncer export`, all guarantees on."""
     command = [sys.executable, "-m", "syncer", "export", "--base-url", job.url, "--progress", "never"]
     command += ["--destination", f"{job.folder}/exports", "--state-dir", f"{job.folder}/state"]
-    command += ["--rate", str(rate), "--page-size", str(job.page_size), "--concurrency", str(walkers)]
-    command += [] if walkers > 1 else ["--sequential"]
+    command += ["--rate", str(rate), "--page-size", str(job.page_size)]
+    command += ["--concurrency", str(walkers)] if walkers > 1 else ["--sequential"]
     return [*command, *(word for form in formats for word in ("--format", form))]
 
 

@@ -1,6 +1,6 @@
-"""The floor: the same pages from local files, decoded, made columns, written as the same Parquet. No HTTP, no guarantees.
+"""The floor: the same pages from local files, made columns, written as the same Parquet. No HTTP, no guarantees.
 
-    python floor.py PAGES_FOLDER PARQUET_FILE
+python floor.py PAGES_FOLDER PARQUET_FILE
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ def main(folder: str, target: str) -> int:
             compression_level={"id": 1, "created_at": 3, "updated_at": 3, "deleted_at": 3, "extra": 1},
             use_dictionary=["extra"],
             column_encoding=dict.fromkeys(("id", "created_at", "updated_at", "deleted_at"), "PLAIN"),
+            write_page_checksum=True,
+            write_page_index=True,
+            sorting_columns=[pq.SortingColumn(0)],
         )
         while name:
             with open(f"{folder}/{name}.json", "rb", buffering=0) as page:

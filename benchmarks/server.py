@@ -5,11 +5,13 @@ Its configuration, logs and password file live in a folder of their own; it is s
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +77,26 @@ def serving(pages: Path, folder: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
+
+
+@contextmanager
+def serving_slowly(
+    pages: Path, folder: Path, latency_seconds: float, rate: float = 0.0
+) -> Iterator[tuple[str, dict[str, int]]]:
+    """Serve with a latency, and a limit on the rate; the base URL, and a dict that holds the counts when it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = folder / "counts.json"
+    program = Path(__file__).with_name("slow_server.py")
+    command = [sys.executable, program, pages, str(latency_seconds), str(rate), counts]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    counted: dict[str, int] = {}
+    try:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1", counted
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        counted.update(json.loads(counts.read_text()))
 
 
 def nginx_binary() -> str:
