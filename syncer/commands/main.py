@@ -21,6 +21,7 @@ from syncer.commands import (
     delete,
     diff,
     emulator,
+    erase,
     export,
     fetch,
     keygen,
@@ -37,7 +38,9 @@ from syncer.logs import FORMATS, LEVELS, set_up_logging
 from syncer.terminal import write_error
 from syncer.version import VERSION
 
-COMMANDS = (export, snapshots, verify, prove, diff, load, prune, fetch, delete, keygen, check, emulator, completion)
+_OF_SNAPSHOTS = (export, snapshots, verify, prove, diff, load, prune)
+_OF_USERS = (fetch, delete, erase)
+COMMANDS = (*_OF_SNAPSHOTS, *_OF_USERS, keygen, check, emulator, completion)
 _BUG = "this is a bug in syncer: please report it with the lines above"
 _log = logging.getLogger("syncer")
 

@@ -41,11 +41,26 @@ def check_previous(store: Store, manifest: Manifest) -> Check:
     try:
         path, data = read_manifest(store, manifest.account_sid, before)
     except FileMissing:
+        if successor := _successor(store, manifest.account_sid, before, manifest.previous.sha256):
+            return Check("previous", True, f"{before} was replaced by {successor}, because users were erased from it")
         return Check("previous", True, f"{before} is not there any more, and prune did not remove it")
     if hashlib.sha256(data).hexdigest() != manifest.previous.sha256:
         return Check("previous", False, f"{path} has changed since")
     is_pruned = path == layout.pruned_path(manifest.account_sid, before)
     return Check("previous", True, f"{path} is the one that was there then{', now pruned' if is_pruned else ''}")
+
+
+def _successor(store: Store, account_sid: str, snapshot_id: str, sha256: str) -> str | None:
+    """The snapshot that replaces one from which users were erased."""
+    for later in list_known_ids(store, account_sid):
+        if later > snapshot_id:
+            try:
+                erased = parse(read_manifest(store, account_sid, later)[1]).erased
+            except (SnapshotMismatch, FileMissing):
+                continue  # its own verification says so
+            if erased and (erased.snapshot_id, erased.sha256) == (snapshot_id, sha256):
+                return later
+    return None
 
 
 def read_manifest(store: Store, account_sid: str, snapshot_id: str) -> tuple[str, bytes]:

@@ -123,6 +123,21 @@ class ReconciliationFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasedFacts:
+    """The snapshot that this one replaces because users were erased from it."""
+
+    snapshot_id: str
+    sha256: str
+    """Of its manifest."""
+    root: str | None
+    """Of its hash tree."""
+    users: int
+    """How many rows went."""
+    reason: str
+    erased_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything a reader or an auditor needs. Times are RFC 3339 in UTC."""
 
@@ -151,6 +166,7 @@ class Manifest:
     reconciliation: ReconciliationFacts | None = None
     fields: tuple[str, ...] | None = None
     """Names of the users' fields that the schema does not know, sorted; None in manifests that do not say."""
+    erased: ErasedFacts | None = None
     version: int = VERSION
 
     @property
@@ -182,6 +198,7 @@ def build(manifest: Manifest) -> bytes:
             "changes": asdict(manifest.changes) if manifest.changes else None,
             "reconciliation": asdict(manifest.reconciliation) if manifest.reconciliation else None,
             "fields": manifest.fields,
+            **({"erased": asdict(manifest.erased)} if manifest.erased else {}),
             "crawl": asdict(manifest.crawl),
             "checks": checks,
             "previous": asdict(manifest.previous) if manifest.previous else None,
@@ -230,6 +247,7 @@ def _manifest(top: Shape) -> Manifest:
         changes=_changes(top.object("changes")) if _is_given(top, "changes") else None,
         reconciliation=_reconciliation(top.object("reconciliation")) if _is_given(top, "reconciliation") else None,
         fields=tuple(top.texts("fields")) if _is_given(top, "fields") else None,
+        erased=_erased(top.object("erased")) if _is_given(top, "erased") else None,
         crawl=_crawl(top.object("crawl")),
         checks=tuple(_check(name, shape) for name, shape in top.object("checks").members()),
         previous=_previous(top.object("previous")) if not top.is_null("previous") else None,
@@ -283,6 +301,17 @@ def _changes(shape: Shape) -> ChangesFacts:
 
 def _reconciliation(shape: Shape) -> ReconciliationFacts:
     return ReconciliationFacts(shape.integer("missing"), shape.integer("gone"), tuple(shape.texts("added")))
+
+
+def _erased(shape: Shape) -> ErasedFacts:
+    return ErasedFacts(
+        snapshot_id=shape.text("snapshot_id"),
+        sha256=shape.sha256("sha256"),
+        root=shape.optional_text("root"),
+        users=shape.integer("users"),
+        reason=shape.text("reason"),
+        erased_at=shape.text("erased_at"),
+    )
 
 
 def _rejects(shape: Shape) -> RejectsFacts:

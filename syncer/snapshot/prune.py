@@ -69,11 +69,11 @@ def removal(store: Store, plan: PrunePlan) -> list[Step]:
     steps = [Step("move the pointer", lambda: _move_pointer(store, sid))] if plan.removed else []
     for snapshot in plan.removed:
         steps.append(Step(f"remove {snapshot}", partial(_retire, store, sid, snapshot)))
-        steps += _data_steps(store, sid, snapshot)
+        steps += data_steps(store, sid, snapshot)
     for snapshot in plan.unfinished:
-        steps += _data_steps(store, sid, snapshot)
+        steps += data_steps(store, sid, snapshot)
     for snapshot in plan.orphans:
-        steps += _data_steps(store, sid, snapshot)
+        steps += data_steps(store, sid, snapshot)
         steps.append(Step(f"forget {snapshot}", partial(store.remove, layout.snapshot_folder(sid, snapshot))))
     return [*steps, Step("sweep", lambda: store.sweep(layout.account_folder(sid)))]
 
@@ -106,7 +106,8 @@ def _data(account_sid: str, snapshot: str) -> list[str]:
     ]
 
 
-def _data_steps(store: Store, account_sid: str, snapshot: str) -> list[Step]:
+def data_steps(store: Store, account_sid: str, snapshot: str) -> list[Step]:
+    """Remove all but the manifest and its signature, partitions first."""
     steps = [
         Step(f"take {kind} of {snapshot} out of sight", partial(_hide, store, kind, account_sid, snapshot))
         for kind in layout.DATA_FOLDERS

@@ -1,0 +1,167 @@
+"""`syncer erase`: nothing of an erased user is left anywhere, snapshots verify, and a kill at any step is survived."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from syncer.commands.main import main
+from syncer.commands.verify import check_snapshot
+from syncer.snapshot.catalog import list_manifests
+from syncer.snapshot.erase import Terms, erasure, plan_erase
+from syncer.snapshot.manifest import Tool
+from syncer.snapshot.reading import read_users
+from syncer.snapshot.store import LocalStore
+from tests.processes import SID, emulator, export
+
+TERMS = Terms("a request", "2026-11-24T03:00:00+00:00", Tool("syncer", "0"))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Two snapshots with changes between them, of one and of several walkers; ids to erase, at borders and within."""
+    folder = tmp_path_factory.mktemp("exported")
+    with emulator("--users", "400") as service:
+        export(service.url, folder, "--page-size", "40", "--changes")
+        ids = [user["id"] for user in service.truth()]
+        service.change(delete=[ids[5]], update=[ids[80]], create=3)
+        export(service.url, folder, "--page-size", "40", "--changes", "--concurrency", "4")
+    # First and last of the list, both sides of a page's border, neighbours, one that changed, one of a row within.
+    return folder, [ids[i] for i in (0, 39, 40, 41, 80, 123, 159, 160, 399, 5)]
+
+
+def plain(path: Path) -> Iterator[bytes]:
+    """What a file says, and what it says once it is decompressed and its tokens are read."""
+    data = path.read_bytes()
+    yield data
+    if path.suffix == ".zst":
+        yield pa.input_stream(pa.BufferReader(data), compression="zstd").read()
+    if path.suffix == ".parquet":
+        file = pq.ParquetFile(path)
+        yield repr(file.metadata.to_dict()).encode()
+        table = file.read()
+        yield repr(table.to_pylist()).encode()
+        for name in {"token", "next"} & set(table.column_names):
+            yield from (b64decode(t) for t in table.column(name).to_pylist() if t and not t.startswith("erased-"))
+
+
+def found(destination: Path, ids: list[str]) -> list[str]:
+    """Files that name any of these users."""
+    files = [path for path in destination.rglob("*") if path.is_file()]
+    return [str(p.relative_to(destination)) for p in files if any(i.encode() in text for text in plain(p) for i in ids)]
+
+
+def checks(destination: Path) -> list[str]:
+    """What is wrong with any snapshot that a reader would find; how many there are is up to the step."""
+    store = LocalStore(destination)
+    problems = []
+    for published in list_manifests(store, SID):
+        problems += [f"{c.name}: {c.detail}" for c in check_snapshot(store, published).checks if not c.ok]
+    return problems
+
+
+def users(destination: Path) -> list[list[str]]:
+    store = LocalStore(destination)
+    return [
+        [i for batch in read_users(store, p.manifest, ("id",)) for i in batch.column("id").to_pylist()]
+        for p in list_manifests(store, SID)
+    ]
+
+
+def erase(folder: Path, *args: str) -> int:
+    where = ["--destination", str(folder / "exports"), "--state-dir", str(folder / "state"), "--log-level", "error"]
+    return main(["erase", *args, *where])
+
+
+def test_nothing_of_an_erased_user_is_left(
+    exported: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, ids = exported
+    shutil.copytree(source, tmp_path / "c")
+    folder, destination = tmp_path / "c", tmp_path / "c" / "exports"
+    before = users(destination)
+    assert len(found(destination, ids)) > 4
+    assert erase(folder, *ids, "--dry-run") == 0
+    assert users(destination) == before
+    assert erase(folder, *ids) == 2  # nobody agreed
+    assert erase(folder, *ids, "--yes", "--reason", "request 17") == 0
+    assert found(destination, ids) == []
+    assert users(destination) == [[i for i in snapshot if i not in ids] for snapshot in before]
+    assert checks(destination) == []
+    pointer = json.loads((destination / "snapshots" / f"account_sid={SID}" / "latest.json").read_bytes())
+    manifest = json.loads((destination / pointer["manifest"]).read_bytes())
+    assert (manifest["erased"]["reason"], manifest["erased"]["users"]) == ("request 17", len(ids))
+    first = next(iter(list_manifests(LocalStore(destination), SID))).manifest.erased
+    assert first is not None
+    assert manifest["previous"] == {"snapshot_id": first.snapshot_id, "sha256": first.sha256}
+    state = b"".join(path.read_bytes() for path in (folder / "state" / SID).iterdir() if path.is_file())
+    assert not any(i.encode() in state for i in ids)
+    out = capsys.readouterr()
+    assert not any(i in out.out + out.err for i in ids)
+
+
+def test_a_restored_copy_is_erased_again_by_the_ledger(exported: tuple[Path, list[str]], tmp_path: Path) -> None:
+    source, ids = exported
+    shutil.copytree(source, tmp_path / "c")
+    folder, destination = tmp_path / "c", tmp_path / "c" / "exports"
+    assert erase(folder, *ids, "--yes") == 0
+    shutil.rmtree(destination)
+    shutil.copytree(source / "exports", destination)
+    assert erase(folder, "--yes") == 0
+    assert (found(destination, ids), checks(destination)) == ([], [])
+    kept = sorted(str(p) for p in destination.rglob("*"))
+    assert erase(folder, "--yes") == 0  # nobody has come back
+    assert sorted(str(p) for p in destination.rglob("*")) == kept
+
+
+def test_users_beside_an_erased_one_can_be_erased_later(exported: tuple[Path, list[str]], tmp_path: Path) -> None:
+    source, _ = exported
+    shutil.copytree(source, tmp_path / "c")
+    folder, destination = tmp_path / "c", tmp_path / "c" / "exports"
+    first = users(destination)[0]
+    assert erase(folder, first[40], "--yes") == 0
+    assert erase(folder, first[39], first[38], "--yes") == 0
+    assert (found(destination, first[38:41]), checks(destination)) == ([], [])
+
+
+def test_a_kill_at_any_step_leaves_whole_snapshots_and_is_finished(
+    exported: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    source, ids = exported
+    wanted = frozenset(ids)
+    stops, step_count = 0, 1
+    while stops < step_count:
+        destination = tmp_path / str(stops)
+        shutil.copytree(source / "exports", destination)
+        store = LocalStore(destination)
+        allowed: set[tuple[str, ...]] = set()
+        for snapshot in users(destination):
+            allowed |= {tuple(snapshot), tuple(i for i in snapshot if i not in wanted)}
+        steps = list(run_some(store, wanted, stops))
+        step_count = max(step_count, stops + 2) if len(steps) == stops else step_count
+        if len(steps) < stops:
+            break
+        assert checks(destination) == [], steps[-1:]
+        assert {tuple(snapshot) for snapshot in users(destination)} <= allowed, steps[-1:]
+        list(run_some(store, wanted, 10_000))
+        assert (found(destination, ids), checks(destination), len(users(destination))) == ([], [], 2), steps[-1:]
+        shutil.rmtree(destination)
+        stops += 1
+    assert stops > 20
+
+
+def run_some(store: Any, wanted: frozenset[str], count: int) -> Iterator[str]:
+    """Run so many steps, and not one more."""
+    for number, step in enumerate(erasure(store, plan_erase(store, SID, wanted.__contains__), TERMS)):
+        if number == count:
+            return
+        step.run()
+        yield step.name
