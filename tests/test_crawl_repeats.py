@@ -44,6 +44,16 @@ def test_an_identical_row_in_two_stretches_away_from_a_border_is_unstable() -> N
     )
 
 
+def test_a_stitch_needs_a_user_that_was_not_updated_between_the_two_requests() -> None:
+    assert judge(RepeatedUsers(0, 5, 1, 0, 0, 2, "a")) == Repeats(
+        2, 0, (), "stretch 0 met stretch 1 only at users that were updated meanwhile: they may have moved"
+    )
+    assert judge(RepeatedUsers(0, 5, 1, 0, 0, 2, "a"), RepeatedUsers(0, 4, 1, 0, 1, 0, "b")).unstable == ""
+    assert judge(RepeatedUsers(0, 5, 1, 0, 0, 2, "a"), RepeatedUsers(0, 2, 1, 7, 4, 0, "b")).unstable.startswith(
+        "4 users"
+    )
+
+
 def test_a_stitch_by_token_has_no_overlap() -> None:
     assert judge(RepeatedUsers(1, 9, 2, 0, 1, 0, "a")).unstable != ""
 

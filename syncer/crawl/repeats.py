@@ -1,6 +1,7 @@
 """What it means that a user was met on two pages. Pure: no I/O.
 
-* Around a stitch two stretches overlap: expected.
+* Around a stitch two stretches overlap: expected. A stitch whose users were all updated between the two requests proves
+  nothing: they may have moved there.
 * A row that differs was updated between the two requests and took a new place: it moved. The newest is kept.
 * An identical row twice within one stretch: the server repeated something, and what the repeat stood in for may be
   missing.
@@ -39,6 +40,7 @@ def judge_repeats(
     overlap = moved = 0
     suspects: set[int] = set()
     unstable = ""
+    met: dict[tuple[int, int], int] = {}
     for pair in pairs:
         if pair.stretch == pair.other_stretch:
             moved += pair.updated
@@ -46,6 +48,9 @@ def judge_repeats(
                 suspects.add(pair.stretch)
         elif _is_border(pair, last_pages, path):
             overlap += pair.identical + pair.updated
+            if pair.stretch in path and pair.other_stretch in path:
+                border = (pair.stretch, pair.other_stretch)
+                met[border] = met.get(border, 0) + pair.identical
         else:
             moved += pair.updated
             if pair.identical and not unstable:
@@ -53,6 +58,11 @@ def judge_repeats(
                     f"{pair.identical} users stand both on page {pair.sequence} of stretch {pair.stretch} and on page"
                     f" {pair.other_sequence} of stretch {pair.other_stretch}, where no border is"
                 )
+    for (stretch, other), identical in met.items():
+        if not identical and not unstable:
+            unstable = (
+                f"stretch {stretch} met stretch {other} only at users that were updated meanwhile: they may have moved"
+            )
     return Repeats(overlap, moved, tuple(sorted(suspects)), unstable)
 
 
