@@ -11,7 +11,7 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel crash readme lock clean
+.PHONY: help demo test check lint format coverage bitflips simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load debian-packages crash readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ bench-diff: $(READY) ## compare two snapshots of ten million users: time, memory
 bench-parallel: $(READY) ## many walkers against one: 400 pages at 100 ms, and a million users at 50 ms
 	@$(BIN)/python -m benchmarks.parallel --latency 100 --pages 400 --page-size 50 --walkers 4,16,64
 	@$(BIN)/python -m benchmarks.parallel --latency 50 --pages 1000 --page-size 1000 --walkers 64
+
+bench-load: $(READY) ## load 100,000, 1 and 5 million users into each target: rows a second, checksum, memory
+	@$(BIN)/python -m benchmarks.load
+
+debian-packages: ## what the tests need beside Python packages: PostgreSQL's server, if it is missing; needs root
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; }
 
 crash: $(READY) ## kill an export before every step on the disk; start it twice at once, 200 times
 	@work=$$(mktemp -d) && $(BIN)/python -m tests.crash_export $$work; code=$$?; rm -rf $$work; exit $$code

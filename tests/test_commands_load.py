@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from syncer.bulk.ledger import Ledger
 from syncer.commands.main import main
 from tests.loaded_data import ACCOUNT, FIRST, SECOND, THIRD, publish_users, user_id
 from tests.processes import syncer
@@ -94,6 +95,20 @@ def test_a_manifest_that_is_not_complete_is_not_loaded(
     path.write_text(path.read_text().replace('"verdict": "complete"', '"verdict": "incomplete"'))
     assert load(exports, f"duckdb:///{tmp_path}/a.db", FIRST) == 8
     assert f"snapshot {FIRST} is not complete" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["duckdb:///{folder}/a.db", "delta:{folder}/table"])
+def test_a_snapshot_with_an_erased_user_is_not_loaded(
+    target: str, exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state" / ACCOUNT).mkdir(parents=True)
+    ledger = Ledger(tmp_path / "state" / ACCOUNT)
+    ledger.add([user_id(200)], "2026-11-23T00:00:00Z", "asked for it")
+    ledger.close()
+    args = [target.replace("{folder}", str(tmp_path)), "--state-dir", str(tmp_path / "state")]
+    assert load(exports, args[0], FIRST, *args[1:]) == 0
+    assert load(exports, args[0], SECOND, *args[1:]) == 5
+    assert f"snapshot {SECOND} holds users that were erased; nothing was loaded" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

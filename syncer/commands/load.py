@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
@@ -48,7 +51,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
     parser.add_argument("--allow-older", action="store_true", help="replace a newer snapshot by an older one")
     parser.add_argument("--print-sql", choices=VENDORS, help="print the statements of a load for this warehouse")
     parser.add_argument("--files-at", metavar="URI", help="where the warehouse finds the destination's files")
-    add_setting_flags(parser, ("destination", "deadline"))
+    add_setting_flags(parser, ("destination", "state_dir", "deadline"))
     parser.add_argument("--account", metavar="SID", help="needed when the destination holds several accounts")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -73,13 +76,30 @@ def run(args: argparse.Namespace) -> int:
     if target.secrets:
         write_error("syncer: a password on the command line can be seen by others; use ~/.pgpass or PGPASSWORD")
     store = open_existing(settings.destination)
-    published = _published(store, account_meant(store, args.account), args.snapshot)
+    sid = account_meant(store, args.account)
+    published = _published(store, sid, args.snapshot)
     choices = Choices(table, How(args.mode, args.keep_table, args.allow_older), settings.deadline)
     began = time.monotonic()
-    loaded = load_snapshot_into(target, store, published, choices)
+    with _ledger(settings.state_dir / sid) as is_erased:
+        loaded = load_snapshot_into(target, store, published, choices, is_erased)
     seconds = time.monotonic() - began
     write_out(_as_json(published, loaded, args.mode, seconds) if args.json else _as_text(published, loaded, seconds))
     return 0
+
+
+@contextmanager
+def _ledger(folder: Path) -> Iterator[Callable[[str], bool] | None]:
+    """Whether an id was erased; None when the state folder knows of no erasure."""
+    if not (folder / "erased.ndjson").exists():
+        yield None
+        return
+    from syncer.bulk.ledger import Ledger
+
+    ledger = Ledger(folder)
+    try:
+        yield ledger.__contains__ if len(ledger) else None
+    finally:
+        ledger.close()
 
 
 def _published(store: Store, sid: str, name: str | None) -> Published:

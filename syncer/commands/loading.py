@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from syncer.crawl.proof import prove_coverage
-from syncer.errors import SnapshotMismatch, UsageError
+from syncer.errors import DataRefused, SnapshotMismatch, UsageError
 from syncer.load.source import Loaded, Part, Source
 from syncer.load.tables import Database, How, load_table
 from syncer.load.target import EXTRAS, TableName, Target
@@ -19,6 +20,9 @@ from syncer.snapshot.part_readers import PartFault, hash_file
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.store import FileMissing, LocalStore, Store
 
+IsErased = Callable[[str], bool]
+_REGISTERS = ("delta", "iceberg")
+"""Kinds of targets that take the parts as they are, without reading a row."""
 _log = logging.getLogger(__name__)
 
 
@@ -31,8 +35,13 @@ class Choices:
     deadline_seconds: float
 
 
-def load_snapshot_into(target: Target, store: Store, published: Published, choices: Choices) -> Loaded:
-    """Load a checked snapshot. Raises SyncerError; what readers of the target see is then as it was."""
+def load_snapshot_into(
+    target: Target, store: Store, published: Published, choices: Choices, is_erased: IsErased | None
+) -> Loaded:
+    """Load a checked snapshot. Raises SyncerError; what readers of the target see is then as it was.
+
+    ``is_erased`` says whether an id is in the account's erasure ledger; None when nobody ever was erased.
+    """
     try:
         into = _INTO[target.kind]()
     except ModuleNotFoundError:
@@ -40,7 +49,28 @@ def load_snapshot_into(target: Target, store: Store, published: Published, choic
         raise UsageError(
             f"loading into {target.kind} needs the extra {extra}", hint=f"pip install 'syncer[{extra}]'"
         ) from None
-    return into(target, store, checked_source(store, published), choices)
+    source = checked_source(store, published)
+    if is_erased is not None:
+        source = _refusing_erased(source, is_erased)
+        if target.kind in _REGISTERS:
+            for _ in source.batches():
+                pass
+    return into(target, store, source, choices)
+
+
+def _refusing_erased(source: Source, is_erased: IsErased) -> Source:
+    return replace(source, batches=lambda: _without_erased(source.batches(), is_erased, source.snapshot_id))
+
+
+def _without_erased(batches: Iterator[Any], is_erased: IsErased, snapshot_id: str) -> Iterator[Any]:
+    """The same batches. Raises DataRefused at a user that was to be erased everywhere."""
+    for batch in batches:
+        if any(map(is_erased, batch.column("id").to_pylist())):
+            raise DataRefused(
+                f"snapshot {snapshot_id} holds users that were erased",
+                hint="nothing was loaded; run `syncer erase` without ids, which erases them in every snapshot",
+            )
+        yield batch
 
 
 def checked_source(store: Store, published: Published) -> Source:
