@@ -165,3 +165,16 @@ def run_some(store: Any, wanted: frozenset[str], count: int) -> Iterator[str]:
             return
         step.run()
         yield step.name
+
+
+def test_an_export_does_not_bring_an_erased_user_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with emulator("--users", "120") as service:
+        ids = [user["id"] for user in service.truth()]
+        export(service.url, tmp_path)
+        assert erase(tmp_path, ids[7], ids[40], "--yes") == 0
+        (snapshot,) = export(service.url, tmp_path)["snapshots"]
+    destination = tmp_path / "exports"
+    assert snapshot["users"] == 118
+    assert (found(destination, [ids[7], ids[40]]), checks(destination)) == ([], [])
+    manifest = json.loads((destination / snapshot["manifest"]).read_bytes())
+    assert (manifest["erased"]["users"], manifest["erased"]["reason"]) == (2, "erased before, and served again")

@@ -19,6 +19,7 @@ from syncer.api.client import Client
 from syncer.api.protocol import Gone
 from syncer.api.transport import Timeouts
 from syncer.blocking import BlockingThread
+from syncer.commands.erasing import erase_again
 from syncer.config import Settings
 from syncer.durations import show_duration
 from syncer.errors import GaveUp, SyncerError
@@ -133,7 +134,14 @@ async def _export(
                 fetch_user=partial(_fetch, client),
                 signer=signer,
             )
-            return await _watched(_request(settings, choices, account), ports, client)
+            result = await _watched(_request(settings, choices, account), ports, client)
+        return await _without_erased(ports, AccountState(settings.state_dir / account.sid), result)
+
+
+async def _without_erased(ports: ExportPorts, state: AccountState, result: ExportResult) -> ExportResult:
+    done: list[ExportResult] = []
+    await ports.run_blocking(lambda: done.append(erase_again(ports.store, state, result, ports.signer)))
+    return done[0]
 
 
 async def _fetch(client: Client, user_id: str) -> dict[str, object] | None:

@@ -69,12 +69,17 @@ class Terms:
     tool: Tool
 
 
-def plan_erase(store: Store, account_sid: str, is_erased: IsErased) -> ErasePlan:
-    """Read everything that an account keeps and say what would change. Raises SnapshotMismatch for a damaged one."""
+def plan_erase(store: Store, account_sid: str, is_erased: IsErased, newest: int | None = None) -> ErasePlan:
+    """Read everything that an account keeps, or only its ``newest`` snapshots, and say what would change.
+
+    Raises SnapshotMismatch for a damaged snapshot.
+    """
     published = list(list_manifests(store, account_sid))
     replaced = {p.manifest.erased.snapshot_id for p in published if p.manifest.erased}
-    found = {p.manifest.snapshot_id: find_held(store, p.manifest, is_erased) for p in published
-             if p.manifest.snapshot_id not in replaced}  # fmt: skip
+    living = [p for p in published if p.manifest.snapshot_id not in replaced]
+    looked_at = living if newest is None else living[-newest:]
+    found = {p.manifest.snapshot_id: frozenset[str]() for p in living}
+    found |= {p.manifest.snapshot_id: find_held(store, p.manifest, is_erased) for p in looked_at}
     new_ids = _new_ids(
         rewritten=[i for i in found if found[i]],
         staying=[i for i in found if not found[i]],
