@@ -163,7 +163,7 @@ class ObjectStore:
         for batch in self._below(path, _DELETED_AT_ONCE):
             # What marks a folder as whole goes first.
             self._delete([entry["path"] for entry in sorted(batch, key=lambda entry: int(entry["size"]))])
-        if not _is_staged(path):
+        if not _is_staged(path) and self.size(path) is not None:  # no right to delete is needed where nothing is
             self._delete([self._at(path)])
 
     def sweep(self, folder: str) -> None:
