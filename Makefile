@@ -11,7 +11,7 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load debian-packages crash readme lock clean
+.PHONY: help demo test check lint format coverage bitflips campaign simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load debian-packages crash readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ coverage: $(READY) ## run the tests and demand every branch of the pure modules
 
 bitflips: $(READY) ## flip 2,000 bits of kept snapshots, one at a time: verify must find each
 	@$(BIN)/python -m tests.bitflips
+
+campaign: $(READY) ## fetch and delete 10,000 users through faults and five kills: each id ends once
+	@$(BIN)/python -m tests.bulk_campaign 10000
 
 simulate: $(READY) ## simulated crawls with faults, in virtual time; SEEDS=10000 FIRST=0 JOBS=2
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)

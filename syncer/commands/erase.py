@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from syncer.commands.by_id import chosen_ids
     from syncer.commands.naming import account_meant, open_existing
     from syncer.lock import hold_lock
+    from syncer.snapshot.store import open_store
     from syncer.state import AccountState
 
     chosen = chosen_ids(args) if args.ids or args.ids_file else Chosen((), 0)
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     store = open_existing(settings.destination)
     sid = account_meant(store, args.account)
     state = AccountState(settings.state_dir / sid)
+    store = open_store(settings.destination, state.folder / "staging")
     with hold_lock(state.lock, sid, datetime.now(UTC)):
         plan = _erase(store, settings, sid, chosen, args)
     write_out(_as_json(plan, args.dry_run) if args.json else _as_text(plan, args.dry_run))

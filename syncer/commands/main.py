@@ -51,7 +51,7 @@ exit codes:
   1 a bug in syncer             6 storage failed, progress is kept
   2 wrong usage or settings     7 another run of this account is at work
   3 credentials refused         8 a snapshot does not match its manifest
-  4 gave up, progress is kept   9 partly done: some accounts failed
+  4 gave up, progress is kept   9 partly done: some accounts or ids failed
   130, 143 interrupted, progress is kept
 """
 
