@@ -76,7 +76,7 @@ def test_every_fixed_command_and_flag_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["syncer", "export", "verify", "diff", "snapshots", "prove", "prune", "keygen", "check"]
+    "name", ["syncer", "export", "verify", "diff", "snapshots", "prove", "prune", "keygen", "check", "load"]
 )
 def test_the_readmes_help_is_the_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
