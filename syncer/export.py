@@ -23,6 +23,7 @@ from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
 from syncer.snapshot.catalog import Published, load_latest, load_snapshot
 from syncer.snapshot.columns import make_encoder, pack, unknown_fields
+from syncer.snapshot.erased_pages import usable_entries
 from syncer.snapshot.fetched import FetchedUser
 from syncer.snapshot.gone import Gone
 from syncer.snapshot.layout import Compression, Format, manifest_path
@@ -509,7 +510,7 @@ def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None
         return plan_sequential(f"an earlier run found that {reason}")
     try:
         return plan_stretches(
-            read_page_index(ports.store, previous.manifest.page_index.path),
+            usable_entries(read_page_index(ports.store, previous.manifest.page_index.path)),
             pages_total=previous.manifest.page_index.rows,
             walkers=request.walkers,
             page_size=request.page_size,

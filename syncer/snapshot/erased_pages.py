@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from syncer.model import PageRecord, Token
@@ -122,13 +122,20 @@ class ErasedPages:
         if self._uncounted is None:
             self._uncounted = set(self._rows)
         kept = [i for i in page.ids if not _holds(self._held, i)]
+        # Each user is taken from one page, even if two served it: how many were served twice stays as it is.
         if digest_ids(page.ids) == page.digest:
-            self._uncounted -= set(page.ids)
-            return record.users - (len(page.ids) - len(kept)), digest_ids(kept)
-        # It overlaps others, so that its digest proves nothing; each user is taken from the first page it may be on.
+            mine = self._uncounted.intersection(page.ids)
+            self._uncounted -= mine
+            return record.users - len(mine), digest_ids(kept)
+        # It overlaps others, so that its digest proves nothing; the user may be on any of them.
         between = [i for i in sorted(self._uncounted) if page.min_id <= i <= page.max_id][: page.users_max]
         self._uncounted -= set(between)
         return record.users - len(between), record.digest
+
+
+def usable_entries(records: Iterable[PageRecord]) -> Iterator[PageRecord]:
+    """Records as the next run may use them: a token of ours in the place of one that named a user is none."""
+    return (replace(r, token=None) if r.token and r.token.startswith(TOKEN_MARK) else r for r in records)
 
 
 def _holds(ordered: list[str], value: str) -> bool:

@@ -1,0 +1,68 @@
+"""A page index from which users were erased still proves the list, and names none of them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import replace
+
+from syncer.crawl.proof import prove_coverage
+from syncer.model import PageRecord, Token
+from syncer.snapshot.columns import digest_ids
+from syncer.snapshot.erased_pages import ErasedPages, usable_entries
+
+
+def token(user_id: str) -> Token:
+    return Token(b64encode(f"after {user_id}".encode()).decode())
+
+
+def page(sequence: int, ids: list[str], last: bool = False, before: str = "") -> PageRecord:
+    return PageRecord(
+        0, sequence, sequence, token(before) if before else None, None if last else token(ids[-1]), "null" if last else
+        None, 2, len(ids), 0, ids[0], ids[-1], min(ids), max(ids), digest_ids(sorted(ids)), "end" if last else None,
+    )  # fmt: skip
+
+
+AA, BB, CC, DD, EE, FF = (f"user-{letter * 8}" for letter in "abcdef")
+PAGES = [page(0, [AA, BB]), page(1, [CC, DD], before=BB), page(2, [EE, FF], last=True, before=DD)]
+
+
+def erased(pages: list[PageRecord], held: set[str], rows: list[list[str]]) -> list[PageRecord]:
+    change = ErasedPages(held)
+    for record in pages:
+        change.note(record)
+    for ids in rows:
+        change.see(ids)
+    return [change.changed(record) for record in pages]
+
+
+def test_borders_become_marks_where_they_stood_and_digests_are_made_anew() -> None:
+    found = erased(PAGES, {BB, CC, FF}, [[AA, BB, CC], [DD, EE, FF]])
+    assert [(r.first_id, r.last_id, r.users, r.digest) for r in found] == [
+        (AA, f"{AA}~00000000", 1, digest_ids([AA])),
+        (f"{AA}~00000001", DD, 1, digest_ids([DD])),
+        (EE, f"{EE}~00000002", 1, digest_ids([EE])),
+    ]
+    assert prove_coverage(found).verdict == "complete"
+    assert [r.next for r in found] == ["erased-0", token(DD), None]
+    assert [r.token for r in usable_entries(found)] == [None, None, token(DD)]
+
+
+def test_a_page_of_erased_users_only_stays_a_link() -> None:
+    found = erased(PAGES, {AA, BB}, [[AA, BB, CC, DD, EE, FF]])
+    assert (found[0].users, found[0].min_id, found[0].max_id) == (0, "!00000000", "!00000001")
+    assert found[0].digest == digest_ids([])
+    assert prove_coverage(found).verdict == "complete"
+
+
+def test_of_pages_that_overlap_each_user_is_taken_from_one() -> None:
+    pages = [page(0, [AA, BB, CC]), replace(PAGES[1], token=token(CC)), PAGES[2]]
+    found = erased(pages, {CC}, [[AA, BB, CC, DD, EE, FF]])
+    assert sum(r.users for r in found) == 6
+    assert not any(CC in (r.first_id, r.last_id, r.min_id, r.max_id) for r in found)
+
+
+def test_a_mark_whose_neighbour_goes_later_keeps_its_place() -> None:
+    first = erased(PAGES, {BB}, [[AA, BB, CC, DD, EE, FF]])
+    second = erased(first, {AA}, [[AA, CC, DD, EE, FF]])
+    assert (second[0].min_id, second[0].max_id) == ("!00000000", "!00000000~00000000")
+    assert (second[0].users, prove_coverage(second).verdict) == (0, "complete")
