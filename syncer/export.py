@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sized
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from syncer.crawl.crawler import Crawler, ListUnstable, Ports, WalkLost, first_error
@@ -14,7 +14,7 @@ from syncer.crawl.plan import Plan, plan_sequential, plan_stretches
 from syncer.crawl.recorder import Recorder, RunBlocking
 from syncer.crawl.spool import PageRepeated, RunFacts, Spool, rejects_lines
 from syncer.crawl.walk import Walk
-from syncer.errors import CoverageNotProven, GuardTripped, SyncerError
+from syncer.errors import CoverageNotProven, GuardTripped, StorageFailed, SyncerError
 from syncer.guards import Before, Contract, Limits, Now, find_tripped
 from syncer.lock import hold_lock
 from syncer.model import Check, Counters, FetchUser, ListPage
@@ -30,7 +30,7 @@ from syncer.snapshot.layout import Compression, Format, manifest_path
 from syncer.snapshot.manifest import CrawlFacts, FileFacts, Manifest, Previous, ReconciliationFacts, Tool
 from syncer.snapshot.pages import read_page_index
 from syncer.snapshot.part_formats import ParquetProfile
-from syncer.snapshot.publish import Signer, Step, publication
+from syncer.snapshot.publish import Signer, Step, expect_newest, publication
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.staging import Staging, reserve_snapshot_id
 from syncer.snapshot.store import Store
@@ -153,6 +153,20 @@ async def export_account(request: ExportRequest, ports: ExportPorts) -> ExportRe
 
 
 async def _finish(run: _Run) -> ExportResult:
+    """A faster run to the same destination tidies up what is staged there: that is told from a disk that fails."""
+    try:
+        return await _finish_alone(run)
+    except StorageFailed:
+        with suppress(StorageFailed):
+            expect_newest(run.ports.store, run.request.account_sid, _previous_id(run.previous))
+        raise
+
+
+def _previous_id(previous: Published | None) -> str:
+    return previous.manifest.snapshot_id if previous else ""
+
+
+async def _finish_alone(run: _Run) -> ExportResult:
     """A run whose data was refused is not resumed: what it holds would only be refused again."""
     try:
         proven = await _reconcile(run, await _crawl_until_proven(run))
@@ -213,26 +227,31 @@ def _refused_words(entries: int, last_pages: Sized) -> str:
 async def _prove(run: _Run) -> Proven:
     """The pages must form a chain, and no user may stand where it cannot."""
     run.ports.counters.phase = "writing"
-    request, ports = run.request, run.ports
-    probe = Probe(run.spool, with_lines=run.facts.with_lines)
-    encode = make_encoder(with_lines=run.facts.with_lines)
     found: list[Proven] = []
+    await run.ports.run_blocking(lambda: found.append(stage_and_prove(run.spool, _staging_task(run))))
+    return await _look_back(run, found[0])
 
+
+async def _look_back(run: _Run, proven: Proven) -> Proven:
+    """Ask some pages again, if the list is alive: one without a single recent time cannot have slid under the walk.
+
+    A service whose times have nothing to do with the present could not bear witness either: whether a user is older
+    than the run is read off them.
+    """
+    request, ports = run.request, run.ports
     started_at = datetime.fromisoformat(run.facts.started_at).timestamp()
-
-    def judge(run_seconds: float) -> None:
-        found[0] = replace(found[0], places=probe.judge(run_seconds, started_at))
-
+    if proven.merged.newest_at < started_at - LOCAL_CLOCK_ERROR_SECONDS:
+        return replace(proven, places="nothing changed for a day, so no page was asked again")
+    probe = Probe(run.spool, with_lines=run.facts.with_lines)
     await ports.run_blocking(probe.choose)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            asking = tasks.create_task(probe.ask(ports.list_page, encode, request.walkers))
-            await ports.run_blocking(lambda: found.append(stage_and_prove(run.spool, _staging_task(run))))
-            await asyncio.wait([asking])  # a group takes back its cancellation of us only if its body was at work
+        await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
     except BaseExceptionGroup as group:
         raise first_error(group) from None
-    await ports.run_blocking(partial(judge, _run_seconds(run)))
-    return found[0]
+    words: list[str] = []
+    run_seconds = _run_seconds(run)
+    await ports.run_blocking(lambda: words.append(probe.judge(run_seconds, started_at)))
+    return replace(proven, places=words[0])
 
 
 def _run_seconds(run: _Run) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from syncer.errors import CoverageNotProven, GaveUp, GuardTripped, LockHeld, SyncerError
+from syncer.errors import CoverageNotProven, DataRefused, GaveUp, GuardTripped, LockHeld, StorageFailed, SyncerError
 from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
 from syncer.lock import hold_lock
 from syncer.model import Counters, ListAnswer, Page, Token
@@ -279,3 +280,48 @@ def test_an_account_that_is_being_exported_is_refused_before_any_request(account
 def test_errors_of_the_run_have_the_exit_codes_of_the_contract() -> None:
     found = {kind.__name__: kind.exit_code for kind in (SyncerError, GaveUp, CoverageNotProven, GuardTripped, LockHeld)}
     assert found == {"SyncerError": 1, "GaveUp": 4, "CoverageNotProven": 5, "GuardTripped": 5, "LockHeld": 7}
+
+
+@pytest.mark.parametrize("other_is_faster", [True, False])
+def test_what_a_faster_run_tidied_up_is_told_from_a_disk_that_fails(account: Account, other_is_faster: bool) -> None:
+    class Store(LocalStore):
+        def claim_staging(self, path: str) -> bool:
+            if not path.endswith("/parquet"):
+                return super().claim_staging(path)
+            if other_is_faster:
+                with ThreadPoolExecutor(1) as other:
+                    other.submit(account.export).result()
+            raise StorageFailed("the folder is gone")
+
+    async def export() -> None:
+        async def inline(work: Callable[[], None]) -> None:
+            work()
+
+        state = AccountState(account.folder / "slow")
+        request = ExportRequest(SID, "https://api.invalid/v1", "", state, ("parquet",), 10, 1)
+        service = FakeList(account.service.ids)
+        await export_account(
+            request, ExportPorts(service, Store(account.folder / "exports"), Counters(), lambda: START, inline)
+        )
+
+    with pytest.raises(SyncerError) as caught:
+        run_virtual(export())
+    published = account.published()
+    assert (type(caught.value), len(published)) == ((DataRefused, 1) if other_is_faster else (StorageFailed, 0))
+    if other_is_faster:
+        assert f"another run published the snapshot {published[0]} of account {SID} while" in caught.value.message
+
+
+def test_an_unfinished_run_that_another_one_has_overtaken_is_dropped(account: Account) -> None:
+    account.service.script["u0049"] = [GaveUp("outage")]
+    with pytest.raises(GaveUp):
+        account.export()
+    other = Account(account.folder, FakeList(ids(95)), START + timedelta(minutes=5))
+    other.export(state=AccountState(account.folder / "other"))
+    account.now += timedelta(minutes=10)
+    result = account.export()
+    assert (result.resumed, result.snapshot_id) == (False, "20261124T021000Z")
+    assert (
+        result.notes[0]
+        == "an unfinished run was dropped: another run has published the snapshot 20261124T020500Z since"
+    )

@@ -78,7 +78,7 @@ def publication(
         return [Step("recognise the manifest", lambda: _expect_ours(store, manifest)), *last]
     return [
         *(
-            [Step("see that no other run was faster", lambda: _expect_successor(store, manifest))]
+            [Step("see that no other run was faster", partial(_expect_successor, store, manifest))]
             if after_previous
             else []
         ),
@@ -213,14 +213,18 @@ def _commit(staging: Staging, manifest: Manifest, after_previous: bool) -> None:
             _expect_ours(store, manifest)
 
 
-def _expect_successor(store: Store, manifest: Manifest) -> None:
-    """Nothing is newer than the snapshot this one follows. What it follows may have been pruned meanwhile."""
-    newest = max(list_snapshot_ids(store, manifest.account_sid), default="")
-    if newest > (manifest.previous.snapshot_id if manifest.previous else ""):
+def expect_newest(store: Store, account_sid: str, snapshot_id: str) -> None:
+    """Raises DataRefused when another run has published something newer. The one named may have been pruned since."""
+    newest = max(list_snapshot_ids(store, account_sid), default="")
+    if newest > snapshot_id:
         raise DataRefused(
-            f"another run published the snapshot {newest} of account {manifest.account_sid} while this one was at work",
+            f"another run published the snapshot {newest} of account {account_sid} while this one was at work",
             hint="nothing was published; let one run at a time write to a destination, then run again",
         )
+
+
+def _expect_successor(store: Store, manifest: Manifest) -> None:
+    expect_newest(store, manifest.account_sid, manifest.previous.snapshot_id if manifest.previous else "")
 
 
 def _expect_successor_or_withdraw(staging: Staging, manifest: Manifest) -> None:
