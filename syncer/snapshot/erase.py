@@ -25,7 +25,7 @@ from syncer.snapshot.erased_pages import MARK, ErasedPages
 from syncer.snapshot.manifest import ErasedFacts, Manifest, RejectsFacts, Tool
 from syncer.snapshot.pages import read_page_index
 from syncer.snapshot.part_readers import PartFault, read_ndjson
-from syncer.snapshot.prune import data_steps
+from syncer.snapshot.prune import data_steps, point_at_newest
 from syncer.snapshot.publish import Signer, Step, publication
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.sinks import SinkOptions, write_parts
@@ -97,6 +97,8 @@ def plan_erase(store: Store, account_sid: str, is_erased: IsErased, newest: int 
 def erasure(store: Store, plan: ErasePlan, terms: Terms, signer: Signer | None = None) -> Iterator[Step]:
     """The steps that carry a plan out, in order; each is made when the one before has run."""
     sid = plan.account_sid
+    if plan.remove:  # a kill came after the commit of what replaces it, and perhaps before the pointer was moved
+        yield Step("move the pointer", lambda: point_at_newest(store, sid))
     for snapshot in plan.remove:
         yield from _removal(store, sid, snapshot)
     for rewriting in reversed(plan.rewrite):  # the newest first: the pointer never leads to an older one

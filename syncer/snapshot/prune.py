@@ -66,7 +66,7 @@ def plan_account(store: Store, account_sid: str, policy: Policy, now: datetime, 
 def removal(store: Store, plan: PrunePlan) -> list[Step]:
     """The steps that carry a plan out, in order. The caller holds the account's lock."""
     sid = plan.account_sid
-    steps = [Step("move the pointer", lambda: _move_pointer(store, sid))] if plan.removed else []
+    steps = [Step("move the pointer", lambda: point_at_newest(store, sid))] if plan.removed else []
     for snapshot in plan.removed:
         steps.append(Step(f"remove {snapshot}", partial(_retire, store, sid, snapshot)))
         steps += data_steps(store, sid, snapshot)
@@ -116,7 +116,7 @@ def data_steps(store: Store, account_sid: str, snapshot: str) -> list[Step]:
     return [*steps, *(Step(f"remove {path}", partial(store.remove, path)) for path in rest)]
 
 
-def _move_pointer(store: Store, account_sid: str) -> None:
+def point_at_newest(store: Store, account_sid: str) -> None:
     """It may lag behind since a kill, and name what is removed next."""
     newest = list_snapshot_ids(store, account_sid)[-1]
     move_pointer(store, load_snapshot(store, account_sid, newest).manifest)
