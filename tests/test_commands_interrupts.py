@@ -69,6 +69,19 @@ def test_handlers_are_put_back() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_an_interrupt_that_a_library_takes_for_its_own_failure_stays_one() -> None:
+    def broken() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        except Interrupted:
+            raise ValueError("the stream broke") from None
+
+    with pytest.raises(Interrupted) as caught, interruptible():
+        broken()
+    assert caught.value.exit_code == 143
+
+
 def test_work_without_a_loop_is_interrupted_where_it_stands() -> None:
     def block() -> None:
         with interruptible():

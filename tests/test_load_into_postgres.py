@@ -15,7 +15,7 @@ from typing import Any
 import adbc_driver_postgresql.dbapi as adbc
 import pytest
 
-from syncer.errors import CredentialsRefused, GaveUp, LockHeld, SnapshotMismatch, SyncerError, UsageError
+from syncer.errors import CredentialsRefused, GaveUp, LockHeld, SnapshotMismatch, StorageFailed, SyncerError, UsageError
 from syncer.load import into_postgres
 from syncer.load.into_postgres import open_postgres
 from syncer.load.source import Loaded, Source
@@ -238,6 +238,15 @@ def test_what_a_swap_would_lose_is_refused_and_keep_table_keeps_it(cluster: Clus
     cluster.query("ALTER TABLE users ENABLE ROW LEVEL SECURITY")
     with pytest.raises(UsageError, match=r"public\.users has row security, which a swap would drop; give --keep-table"):
         load(cluster.url, source(THIRD, 4))
+
+
+def test_a_swap_that_fails_leaves_the_old_rows_and_no_stage(cluster: Cluster) -> None:
+    load(cluster.url, source(FIRST, 3))
+    cluster.query("ALTER TABLE users ADD CHECK (id < 'd' AND extra IS DISTINCT FROM '{\"plan\":\"ü''\"}') NOT VALID")
+    with pytest.raises(StorageFailed, match='new row for relation "users" violates check constraint'):
+        load(cluster.url, source(SECOND, 4), keep_table=True)
+    assert cluster.query(ROWS) == expected(3)
+    assert cluster.query("SELECT count(*) FROM pg_class WHERE relname LIKE '%stage%'") == [(0,)]
 
 
 @pytest.mark.parametrize("held", ["SELECT count(*) FROM users", "SELECT 1"])

@@ -52,11 +52,19 @@ class _Stop:
 def interruptible() -> Iterator[None]:
     """SIGINT and SIGTERM raise Interrupted in the block, which must run in the main thread to have an effect."""
 
+    raised: list[Interrupted] = []
+
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(number)
+        raised.append(Interrupted(number))
+        raise raised[-1]
 
     with _handling(interrupt):
-        yield
+        try:
+            yield
+        except Exception:
+            if raised:  # a library in C took it for a failure of what it was reading, and told that instead
+                raise raised[0] from None
+            raise
 
 
 def run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
