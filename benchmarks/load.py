@@ -111,7 +111,8 @@ def _with_server(users: int, exports: Path, environment: dict[str, str]) -> bool
 
 
 def _load(target: str, exports: Path, environment: dict[str, str]) -> tuple[Run, float]:
-    command = [sys.executable, "-m", "syncer", "load", target, "--destination", str(exports), "--json", "--log-level", "error"]
+    command = [sys.executable, "-m", "syncer", "load", target, "--destination", str(exports), "--json"]
+    command += ["--log-level", "error"]
     cost = run(command, environment, WORK / "load.json")
     return cost, float(json.loads((WORK / "load.json").read_bytes())["seconds"])
 
