@@ -1,64 +1,22 @@
-"""What every store must do; today there is one: a folder on a disk."""
+"""What is a folder's own among stores, and which store a destination names; what all must do has its own suite."""
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from syncer.errors import StorageFailed, UsageError
 from syncer.snapshot import files
-from syncer.snapshot.store import FileMissing, LocalStore, Store, open_store
+from syncer.snapshot.store import LocalStore, Store, open_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return LocalStore(tmp_path / "root")
-
-
-def test_what_is_put_is_read(store: Store) -> None:
-    store.put_replace("a/b", b"1")
-    store.put_replace("a/b", b"22")
-    assert (store.put_new("a/b", b"3"), store.put_new("a/c", b"3")) == (False, True)
-    assert (store.read("a/b"), store.size("a/b"), store.names("a"), store.exists("a/b")) == (b"22", 2, ["b", "c"], True)
-    with store.open("a/b") as file:
-        assert (file.read(1), file.seek(0), file.read()) == (b"2", 0, b"22")
-
-
-def test_what_is_not_there_is_said_so(store: Store) -> None:
-    assert (store.names("a"), store.size("a"), store.exists("a")) == ([], None, False)
-    for path in ("a", "a/b"):
-        with pytest.raises(FileMissing, match="is not there"):
-            store.read(path)
-    store.remove("a")
-    store.sweep("a")
-
-
-def test_a_folder_is_not_a_file_and_a_file_no_folder(store: Store) -> None:
-    store.put_new("a/b", b"1")
-    with pytest.raises(FileMissing):
-        store.open("a")
-    with pytest.raises(FileMissing):
-        store.open("a/b/c")
-    assert (store.size("a"), store.names("a/b")) == (None, [])
-
-
-def test_a_staged_folder_is_placed_set_aside_and_removed(store: Store) -> None:
-    assert (store.claim_staging(".staging/x"), store.claim_staging(".staging/x")) == (True, False)
-    files.write_file(store.staging_path(".staging/x") / "part", b"1")
-    store.place_folder(".staging/x", "data/p=1/x")
-    assert (store.read("data/p=1/x/part"), store.exists(".staging/x")) == (b"1", False)
-    store.set_aside("data/p=1/x", ".staging/aside")
-    assert (store.exists("data/p=1/x"), store.names(".staging/aside")) == (False, ["part"])
-    store.remove(".staging")
-    assert not store.exists(".staging")
-
-
-def test_a_staged_file_replaces_what_is_there(store: Store) -> None:
-    store.put_new("a/f", b"old")
-    store.put_new(".staging/f", b"new")
-    store.place_file(".staging/f", "a/f")
-    assert (store.read("a/f"), store.names(".staging")) == (b"new", [])
 
 
 def test_what_a_killed_write_left_is_neither_listed_nor_kept(tmp_path: Path, store: Store) -> None:
@@ -68,12 +26,6 @@ def test_what_a_killed_write_left_is_neither_listed_nor_kept(tmp_path: Path, sto
     assert store.names("a") == ["f"]
     store.sweep("a")
     assert not leftover.exists()
-
-
-@pytest.mark.parametrize("path", ["", "/etc", "../x", "a/../../x", "a//b", "a/.", "a\0b"])
-def test_no_path_leaves_the_destination(store: Store, path: str) -> None:
-    with pytest.raises(ValueError, match="leaves the destination"):
-        store.exists(path)
 
 
 def test_a_file_that_cannot_be_read_is_a_storage_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,3 +70,29 @@ def test_a_destination_out_of_reach_is_wrong_usage(destination: str, message: st
     with pytest.raises(UsageError) as caught:
         open_store(destination)
     assert caught.value.message == message
+
+
+def test_a_file_system_without_locks_has_no_turn_to_wait_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(code: int) -> Callable[[int, int], None]:
+        def flock(descriptor: int, flags: int) -> None:
+            raise OSError(code, os.strerror(code))
+
+        return flock
+
+    store = LocalStore(tmp_path)
+    monkeypatch.setattr("fcntl.flock", refuse(errno.ENOLCK))
+    with store.turn("a/turn"):
+        pass
+    monkeypatch.setattr("fcntl.flock", refuse(errno.EIO))
+    with pytest.raises(StorageFailed, match=f"{tmp_path / 'a'} cannot be locked: Input/output error"):
+        with store.turn("a/turn"):
+            pass
+
+
+def test_a_folder_that_cannot_be_written_is_found_by_the_check(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "root")
+    store.check_access()
+    assert store.names("a") == []
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageFailed):
+        LocalStore(tmp_path / "file").check_access()
