@@ -43,16 +43,14 @@ def results(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """The ids that each format holds."""
     if parquet := data_files(folder, ".parquet"):
         yield "parquet", [i for path in parquet for i in parquet_ids(path)]
-    lines = [
-        path for path in folder.rglob("*") if (".jsonl" in path.name or ".ndjson" in path.name) and path.stat().st_size
-    ]
+    lines = [path for end in (".jsonl", ".ndjson") for path in data_files(folder, end) if path.stat().st_size]
     if lines:
         yield "lines", [i for path in lines for i in line_ids(path)]
 
 
 def data_files(folder: Path, suffix: str) -> list[Path]:
     """Files with users: neither bookkeeping nor page indexes."""
-    found = [path for path in folder.rglob(f"*{suffix}") if path.name not in ("pages.parquet", "tree.parquet")]
+    found = [path for path in folder.rglob(f"*{suffix}*") if path.name not in ("pages.parquet", "tree.parquet")]
     return sorted(path for path in found if not any(part.startswith("_") for part in path.relative_to(folder).parts))
 
 
