@@ -32,8 +32,8 @@ from tests.processes import (
 )
 
 SIZES = [0, 1, 49, 50, 51, 1000, 1001]
-LOOK_BACK_PAGES = 8
-"""Pages of a list of 17 to 400 that are asked for again after the walk, to see whether tokens name places."""
+LOOK_BACK_PAGES = 16
+"""Pages of a list of 16 to 199 that are asked for again after the walk, to see whether tokens name places."""
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 PAGES_FEW = 16
-"""So many pages are all asked again. Of more, 2 % within the bounds below: the requests must not count."""
-PAGES_MIN, PAGES_MAX = 8, 32
+"""So many pages of a short list are asked again: all of most."""
+LIST_IS_LONG = 200
+"""From so many pages on the requests must not count: 2 % of the pages, within the bounds below."""
+LONG_PAGES_MIN, LONG_PAGES_MAX = 8, 32
 FOLLOW_UPS_MAX = 4
 
 Place = tuple[int, int, int]
@@ -39,7 +41,9 @@ class Glance:
 def choose_pages(lengths: Mapping[int, int]) -> list[tuple[int, int]]:
     """Pages to ask for again, evenly spread: (stretch, sequence). ``lengths`` holds the pages of each stretch."""
     total = sum(lengths.values())
-    count = total if total <= PAGES_FEW else min(max(total // 50, PAGES_MIN), PAGES_MAX)
+    count = min(total, PAGES_FEW)
+    if total >= LIST_IS_LONG:
+        count = min(max(total // 50, LONG_PAGES_MIN), LONG_PAGES_MAX)
     wanted = [(2 * n + 1) * total // (2 * count) for n in range(count)]
     chosen, before = [], 0
     for stretch, length in sorted(lengths.items()):
