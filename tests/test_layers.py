@@ -35,7 +35,7 @@ HOMES = {
     "aiolimiter": ("api.throttle",),
     "orjson": ("api", "crawl", "snapshot", "bulk", "emulator"),
     "pyarrow": ("snapshot", "load", "bulk.ids"),
-    "obstore": ("snapshot.object_address", "snapshot.object_errors", "snapshot.object_file", "snapshot.object_store"),
+    "obstore": ("snapshot.bucket", "snapshot.object_address", "snapshot.object_errors", "snapshot.object_file"),
     "cryptography": ("snapshot.signing",),
     "rich": ("progress", "commands"),
     "shtab": ("commands.completion",),

@@ -7,13 +7,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from syncer.errors import LockHeld, StorageFailed
-from syncer.snapshot import object_store
+from syncer.snapshot import bucket as bucket_room
+from syncer.snapshot import bucket_writer
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.object_address import Patience, connect, parse_address
@@ -43,8 +45,8 @@ def prefix(proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> str:
     proxy.reset(lambda number, method, path: "pass")
     for name, value in clouds.s3_env(proxy.endpoint).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(object_store, "CHUNK_BYTES", 5 << 20)
-    monkeypatch.setattr(object_store, "TURN_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(bucket_room, "CHUNK_BYTES", 5 << 20)
+    monkeypatch.setattr(bucket_writer, "TURN_WAIT_SECONDS", 0.2)
     return uuid4().hex
 
 
@@ -168,17 +170,17 @@ def test_an_object_that_reads_back_otherwise_is_refused(
     store = bucket(proxy, prefix, tmp_path / "s")
     store.claim_staging(".staging/x")
     store.staging_path(".staging/x/f").write_bytes(b"right")
-    monkeypatch.setattr(object_store, "hash_file", lambda file: (5, "other"))
+    monkeypatch.setattr(bucket_room, "hash_file", lambda file: (5, "other"))
     with pytest.raises(StorageFailed, match="a/f does not hold what was uploaded"):
         store.place_file(".staging/x/f", "a/f")
 
 
 def test_the_turn_of_a_dead_run_is_taken_over(proxy: FaultProxy, prefix: str, tmp_path: Path) -> None:
     first = bucket(proxy, prefix, tmp_path / "one")
-    first._take_turn(".staging/a/turn")  # and dies
+    first._writer.take_turn(".staging/a/turn")  # and dies
     with bucket(proxy, prefix, tmp_path / "one").turn(".staging/a/turn"):
         pass
-    first._take_turn(".staging/a/turn")
+    first._writer.take_turn(".staging/a/turn")
     other = bucket(proxy, prefix, tmp_path / "other")
     with pytest.raises(LockHeld, match=r"another run is publishing to s3://.*: process \d+ on .*, since 20"):
         with other.turn(".staging/a/turn"):
@@ -188,8 +190,8 @@ def test_the_turn_of_a_dead_run_is_taken_over(proxy: FaultProxy, prefix: str, tm
 def test_an_old_turn_is_a_dead_runs(
     proxy: FaultProxy, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket(proxy, prefix, tmp_path / "one")._take_turn(".staging/a/turn")
-    monkeypatch.setattr(object_store, "TURN_AGE_MAX", object_store.timedelta(seconds=-5))
+    bucket(proxy, prefix, tmp_path / "one")._writer.take_turn(".staging/a/turn")
+    monkeypatch.setattr(bucket_writer, "TURN_AGE_MAX", timedelta(seconds=-5))
     other = bucket(proxy, prefix, tmp_path / "other")
     with other.turn(".staging/a/turn"):
         pass
@@ -201,6 +203,6 @@ def test_a_store_that_does_not_keep_conditions_is_found_by_the_check(
 ) -> None:
     store = bucket(proxy, prefix, tmp_path / "s")
     store.check_access()
-    monkeypatch.setattr(store, "_put", lambda path, data, mode: True)
+    monkeypatch.setattr(store._bucket, "put", lambda path, data, mode: True)
     with pytest.raises(StorageFailed, match="replaces objects that should only be created"):
         store.check_access()

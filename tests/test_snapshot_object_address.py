@@ -113,7 +113,11 @@ def test_two_destinations_do_not_share_what_is_staged(tmp_path: Path, monkeypatc
 
 
 def test_without_the_extra_a_bucket_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("obstore", "syncer.snapshot.object_"))]:
+    for name in [
+        name
+        for name in sys.modules
+        if name.startswith(("obstore", "syncer.snapshot.object_", "syncer.snapshot.bucket"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("syncer.snapshot.object_store")
     monkeypatch.setitem(sys.modules, "obstore", None)

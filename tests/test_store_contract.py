@@ -129,7 +129,7 @@ def test_only_the_version_that_was_read_is_replaced(one: Store) -> None:
 
 def test_one_writer_at_a_time_has_the_turn(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "TURN_WAIT_SECONDS", 0.3)
-    monkeypatch.setattr("syncer.snapshot.object_store.TURN_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr("syncer.snapshot.bucket_writer.TURN_WAIT_SECONDS", 0.3)
     one, other = writers("one"), writers("other")
     with one.turn(".staging/a/turn"):
         with pytest.raises(LockHeld, match="another run"):
