@@ -233,15 +233,13 @@ async def _prove(run: _Run) -> Proven:
 
 
 async def _look_back(run: _Run, proven: Proven) -> Proven:
-    """Ask some pages again, if the list is alive: one without a single recent time cannot have slid under the walk.
-
-    A service whose times have nothing to do with the present could not bear witness either: whether a user is older
-    than the run is read off them.
-    """
+    """Ask some pages again, if there is any sign that the list is alive: nothing slides under the walk of a still one."""
     request, ports = run.request, run.ports
     started_at = datetime.fromisoformat(run.facts.started_at).timestamp()
-    if proven.merged.newest_at < started_at - LOCAL_CLOCK_ERROR_SECONDS:
-        return replace(proven, places="nothing changed for a day, so no page was asked again")
+    is_current = proven.merged.newest_at >= started_at - LOCAL_CLOCK_ERROR_SECONDS
+    has_lost = proven.gone is not None and bool(proven.gone.vanished or proven.gone.purged)
+    if not (is_current or has_lost or run.spool.number("restarts") or request.state.unstable_reason(ports.now())):
+        return replace(proven, places="no sign of a change for a day, so no page was asked again")
     probe = Probe(run.spool, with_lines=run.facts.with_lines)
     await ports.run_blocking(probe.choose)
     try:
@@ -250,7 +248,7 @@ async def _look_back(run: _Run, proven: Proven) -> Proven:
         raise first_error(group) from None
     words: list[str] = []
     run_seconds = _run_seconds(run)
-    await ports.run_blocking(lambda: words.append(probe.judge(run_seconds, started_at)))
+    await ports.run_blocking(lambda: words.append(probe.judge(run_seconds, started_at, believe_ages=is_current)))
     return replace(proven, places=words[0])
 
 

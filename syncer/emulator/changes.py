@@ -4,7 +4,7 @@ Pure: no I/O, no clock of its own; memory is proportional to the changes, not to
 
 import random
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
@@ -42,7 +42,10 @@ class Users:
         deleted: str = "listed",
         new_ids: str = "newest",
         reorder_on_update: bool = False,
+        clock_ms: Callable[[], int] | None = None,
     ) -> None:
+        """``clock_ms`` dates the changes, in milliseconds since 1970; without it each is a second after the last."""
+        self._clock_ms = clock_ms
         self._population = population
         self._style = style
         self._deleted = deleted
@@ -157,16 +160,16 @@ class Users:
         return id_of_row(rows[0]) if rows else None
 
     def _create(self) -> str:
-        ms = self._tick()
+        now = ms = self._tick()
         if self._new_ids == "random":
             ms = START_MS + self._random.randrange(max(1, ms - START_MS))
         identity = make_id(ms, self._random.getrandbits(80))
-        written = self._style.time(ms)
+        written = self._style.time(now)
         self._insert(identity, identity, Fields(identity, written, written, None).row(self._style))
         return identity
 
     def _tick(self) -> int:
-        self._now_ms += 1000
+        self._now_ms = self._now_ms + 1000 if self._clock_ms is None else max(self._now_ms + 1, self._clock_ms())
         return self._now_ms
 
     def _insert(self, key: str, identity: str, row: bytes) -> None:

@@ -47,6 +47,7 @@ class Options:
     offsets: bool = False
     extra_field: bool = False
     new_ids: str = "newest"
+    clock: str = "logical"
     reorder_on_update: bool = False
     churn_create: float = 0.0
     churn_delete: float = 0.0
@@ -143,6 +144,12 @@ def _add_users(group: _Group) -> None:
     group.add_argument("--offsets", action="store_true", help="write +00:00 in place of Z")
     group.add_argument("--extra-field", action="store_true", help="an unknown, nested field with a large number")
     group.add_argument("--new-ids", choices=("newest", "random"), default="newest", help="where new users sort")
+    group.add_argument(
+        "--clock",
+        choices=("logical", "wall"),
+        default="logical",
+        help="what dates changes; wall: not fixed by the seed",
+    )
     group.add_argument("--reorder-on-update", action="store_true", help="an updated user moves to the newest end")
     for change in ("create", "delete", "update"):
         group.add_argument(

@@ -4,6 +4,7 @@ No I/O; it reads no clock but the one handed in. Who may call, and how often, is
 
 import random
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -207,4 +208,5 @@ def users_of(options: Options) -> Users:
         deleted=options.deleted,
         new_ids=options.new_ids,
         reorder_on_update=options.reorder_on_update,
+        clock_ms=(lambda: int(time.time() * 1000)) if options.clock == "wall" else None,
     )

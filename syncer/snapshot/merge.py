@@ -55,6 +55,8 @@ class MergeFacts:
     repeats: tuple[RepeatedUsers, ...]
     min_id: str | None
     max_id: str | None
+    newest_at: float
+    """The newest time of any user, in seconds since 1970; 0 without users."""
 
 
 class Merge(Generic[P]):
@@ -78,6 +80,7 @@ class Merge(Generic[P]):
         self._deleted = 0
         self._min_id: str | None = None
         self._max_id: str | None = None
+        self._newest_us = 0
 
     @property
     def facts(self) -> MergeFacts:
@@ -90,6 +93,7 @@ class Merge(Generic[P]):
             self._repeats.pairs(),
             self._min_id,
             self._max_id,
+            self._newest_us / 1e6,
         )
 
     def tables(self) -> Iterator[Any]:
@@ -107,6 +111,9 @@ class Merge(Generic[P]):
         self._max_id = last
         self._users += table.num_rows
         self._deleted += table.num_rows - table.column("deleted_at").null_count
+        for name in ("created_at", "updated_at", "deleted_at"):
+            newest = pc.max(table.column(name)).cast(pa.int64()).as_py()
+            self._newest_us = max(self._newest_us, newest or 0)
 
     def _merged(self) -> Iterator[Any]:
         pending = Pending(self._pending_rows_max)
