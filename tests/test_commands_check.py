@@ -113,5 +113,5 @@ def test_a_lock_that_is_held_is_code_7_and_says_by_whom(tmp_path: Path, capsys: 
 
 def test_a_destination_that_this_version_cannot_reach_is_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     with emulator("--users", "1") as running:
-        code, found = findings(capsys, "--base-url", running.url, "--destination", "s3://bucket")
+        code, found = findings(capsys, "--base-url", running.url, "--destination", "ftp://host/folder")
     assert (code, found["destination"][0]) == (2, 2)

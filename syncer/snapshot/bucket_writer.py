@@ -1,6 +1,6 @@
 """Who writes to a bucket: claims that other machines see, and the turn of the one that may commit.
 
-A claim is a small object that names its writer. One that a killed run left is its successor's, or nobody's when it is old.
+A claim is a small object that names its writer. One that a killed run left is its successor's, and nobody's when old.
 """
 
 from __future__ import annotations
