@@ -36,9 +36,21 @@ def hold_lock(path: Path, account_sid: str, now: datetime) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(descriptor: int, account_sid: str) -> None:
+def refuse_if_held(path: Path, account_sid: str) -> None:
+    """Raise LockHeld if another run holds the lock now: a look before anything slow, the lock itself is taken later."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return  # nobody has held it yet, or taking it will say what is wrong
+    try:
+        _take(descriptor, account_sid, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, account_sid: str, kind: int = fcntl.LOCK_EX) -> None:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         raise LockHeld(
             f"another run of account {account_sid} is at work{_holder(descriptor)}", hint="wait for it, or end it first"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.errors import SyncerError, UsageError
+from syncer.lock import refuse_if_held
+from syncer.state import AccountState
 from syncer.terminal import write_error, write_out
 
 if TYPE_CHECKING:
@@ -83,6 +85,9 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
 def run(args: argparse.Namespace) -> int:
     """Export the accounts, report, and return the exit code."""
     settings = _chosen(settings_of(args, with_accounts=True), args.account)
+    if len(settings.accounts) == 1:  # of several, one that is at work already must not hold back the others
+        sid = settings.accounts[0].sid
+        refuse_if_held(AccountState(settings.state_dir / sid).lock, sid)
     from syncer.commands.interrupts import run_async
 
     results, failures = run_async(lambda: _export_all(settings, args))
