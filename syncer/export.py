@@ -233,7 +233,7 @@ async def _prove(run: _Run) -> Proven:
 
 
 async def _look_back(run: _Run, proven: Proven) -> Proven:
-    """Ask some pages again, if there is any sign that the list is alive: nothing slides under a walk over a still one."""
+    """Ask some pages again, if there is any sign that the list is alive: in a still one nothing slides under a walk."""
     request, ports = run.request, run.ports
     started_at = datetime.fromisoformat(run.facts.started_at).timestamp()
     is_current = proven.merged.newest_at >= started_at - LOCAL_CLOCK_ERROR_SECONDS
