@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import CoverageNotProven, DataRefused, GaveUp, GuardTripped, LockHeld, StorageFailed, SyncerError
-from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
+from syncer.export import export_account
 from syncer.lock import hold_lock
 from syncer.model import Counters, ListAnswer, Page, Token
+from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.store import LocalStore
 from syncer.state import AccountState

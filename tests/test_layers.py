@@ -11,20 +11,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ("errors", "model", "credentials")
 ROOMS = ("api", "crawl", "snapshot", "load", "bulk", "emulator", "commands")
 SETTINGS = ("accounts", "config_file", "options", "durations", "api.base_url")
-RUN = ("crawl", "snapshot", "lock", "state", "version", "proving", "probing", "guards", "reconcile", *SHARED)
+STAGES = ("run", "opening", "judging", "publishing", "proving", "probing", "reconcile")
+RUN = ("crawl", "snapshot", "lock", "state", "version", "guards", *STAGES, *SHARED)
 MAY_IMPORT = {
     **dict.fromkeys(SHARED, SHARED),
     **{room: (room, *SHARED) for room in ("api", "crawl", "snapshot", "load", "bulk")},
     **dict.fromkeys(("accounts", "config", "config_file", "options", "durations"), (*SETTINGS, *SHARED)),
     **dict.fromkeys(("progress", "summary", "terminal", "logs"), ("durations", "terminal", *SHARED)),
     **dict.fromkeys(("lock", "state", "watchdog", "blocking", "version"), SHARED),
-    "export": RUN,
-    "proving": RUN,
-    "probing": RUN,
+    **dict.fromkeys(("export", *STAGES), RUN),
     "guards": SHARED,
     "client": ("api", "version", *SHARED),
     "": ("client",),
-    "reconcile": ("snapshot", *SHARED),
     "emulator": ("emulator",),
     "__main__": ("commands",),
 }

@@ -14,9 +14,10 @@ import pytest
 from syncer import reconcile
 from syncer.crawl.proof import prove_coverage
 from syncer.errors import ContractBroken, CoverageNotProven, CredentialsRefused, GaveUp, GuardTripped, SyncerError
-from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
+from syncer.export import export_account
 from syncer.model import Counters, ListAnswer, Page, Token
 from syncer.reconcile import confirm_missing
+from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.catalog import Published, load_latest
 from syncer.snapshot.manifest import ReconciliationFacts
 from syncer.snapshot.pages import read_page_index

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from syncer.bulk.ledger import Ledger
-from syncer.export import ExportResult
 from syncer.lock import hold_lock
+from syncer.run import ExportResult
 from syncer.snapshot.catalog import list_snapshot_ids, load_snapshot
 from syncer.snapshot.erase import Terms, erasure, plan_erase
 from syncer.snapshot.layout import manifest_path

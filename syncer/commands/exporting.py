@@ -23,9 +23,10 @@ from syncer.commands.erasing import erase_again
 from syncer.config import Settings
 from syncer.durations import show_duration
 from syncer.errors import GaveUp, SyncerError
-from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
+from syncer.export import export_account
 from syncer.garbage import collect_seldom
 from syncer.model import Counters
+from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.signing import load_signer
 from syncer.snapshot.store import open_store
 from syncer.state import AccountState

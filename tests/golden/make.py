@@ -19,8 +19,9 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from syncer.blocking import BlockingThread
-from syncer.export import ExportPorts, ExportRequest, export_account
+from syncer.export import export_account
 from syncer.model import Counters, Page, Token
+from syncer.run import ExportPorts, ExportRequest
 from syncer.snapshot.catalog import find_snapshot
 from syncer.snapshot.evidence import build_proof, prove_user
 from syncer.snapshot.prune import plan_account, removal

@@ -12,8 +12,9 @@ from pathlib import Path
 from syncer.api.client import Client
 from syncer.api.throttle import Door
 from syncer.errors import SyncerError
-from syncer.export import ExportPorts, ExportRequest, ExportResult, export_account
+from syncer.export import export_account
 from syncer.model import Counters
+from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.store import open_store
 from syncer.state import AccountState
 from tests.simulation.blows import Killed, Life, PassedStore, TurningLoop

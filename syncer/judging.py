@@ -1,0 +1,145 @@
+"""From a finished crawl to data that may be published: written, proven, looked back at, confirmed, guarded."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from syncer.crawl.crawler import first_error
+from syncer.crawl.spool import rejects_lines
+from syncer.errors import GuardTripped
+from syncer.guards import Before, Limits, Now, find_tripped
+from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, Probe
+from syncer.proving import Proven, StagingTask, stage_and_prove
+from syncer.reconcile import confirm_missing
+from syncer.run import Run
+from syncer.snapshot.columns import make_encoder, unknown_fields
+from syncer.snapshot.gone import Gone
+from syncer.snapshot.manifest import ReconciliationFacts
+from syncer.snapshot.sinks import SinkOptions
+from syncer.snapshot.staging import Staging
+
+
+async def prove_run(run: Run) -> Proven:
+    """The pages must form a chain, and no user may stand where it cannot."""
+    run.ports.counters.phase = "writing"
+    found: list[Proven] = []
+    await run.ports.run_blocking(lambda: found.append(stage_and_prove(run.spool, _staging_task(run))))
+    return await _look_back(run, found[0])
+
+
+async def _look_back(run: Run, proven: Proven) -> Proven:
+    """Ask some pages again, if there is any sign that the list is alive: in a still one nothing slides under a walk."""
+    request, ports = run.request, run.ports
+    started_at = datetime.fromisoformat(run.facts.started_at).timestamp()
+    is_current = proven.merged.newest_at >= started_at - LOCAL_CLOCK_ERROR_SECONDS
+    has_lost = proven.gone is not None and bool(proven.gone.vanished or proven.gone.purged)
+    if not (is_current or has_lost or run.spool.number("restarts") or request.state.unstable_reason(ports.now())):
+        return replace(proven, places="no sign of a change for a day, so no page was asked again")
+    probe = Probe(run.spool, with_lines=run.facts.with_lines)
+    await ports.run_blocking(probe.choose)
+    try:
+        await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
+    words: list[str] = []
+    run_seconds = _run_seconds(run)
+    await ports.run_blocking(lambda: words.append(probe.judge(run_seconds, started_at, believe_ages=is_current)))
+    return replace(proven, places=words[0])
+
+
+def _run_seconds(run: Run) -> float:
+    """How long ago the run's first request was, at most: over a resume only the wall clock knows, set as it may be."""
+    in_this_process = asyncio.get_running_loop().time() - run.started
+    if not run.resumed:
+        return in_this_process
+    by_wall = (run.ports.now() - datetime.fromisoformat(run.facts.started_at)).total_seconds()
+    return max(by_wall + 2 * LOCAL_CLOCK_ERROR_SECONDS, in_this_process)
+
+
+def _staging_task(run: Run) -> StagingTask:
+    request = run.request
+    return StagingTask(
+        Staging(run.ports.store, request.account_sid, run.facts.snapshot_id),
+        request.formats,
+        SinkOptions(parquet_profile=request.parquet_profile, ndjson_compression=request.ndjson_compression),
+        run.facts.with_lines,
+        request.state.folder,
+        run.ports.stoppable,
+        previous=run.previous.manifest if run.previous else None,
+        with_changes=request.with_changes,
+        gone_ids_max=request.confirm_vanished or 0,
+        fields=None if run.resumed else unknown_fields(run.fields_seen),
+        added=run.added,
+    )
+
+
+async def reconcile(run: Run, proven: Proven) -> Proven:
+    """Ask for the users that are missing; those that exist are added, and all is written and proven again."""
+    request, gone, fetch_user = run.request, proven.gone, run.ports.fetch_user
+    if request.confirm_vanished is None or fetch_user is None or gone is None:
+        return proven
+    if gone.unreadable or not 0 < gone.vanished <= request.confirm_vanished:
+        if why := gone.unreadable or (f"{gone.vanished} are missing" if gone.vanished else ""):
+            run.notes.append(f"missing users were not confirmed one by one: {why}")
+        return proven
+    run.ports.counters.phase = "confirming"
+    absent, found = await confirm_missing(
+        gone.ids, fetch_user, workers=request.walkers, with_lines=run.facts.with_lines
+    )
+    run.reconciliation = ReconciliationFacts(gone.vanished, absent, tuple(user.id for user in found))
+    run.added = found
+    if not found:
+        return proven
+    deleted = sum(user.is_deleted for user in found)
+    run.notes.append(
+        f"the list left out {len(found)} users that exist ({deleted} of them deleted); they were fetched one by one"
+        " and added"
+    )
+    return await _stage_again(run, proven)
+
+
+async def _stage_again(run: Run, proven: Proven) -> Proven:
+    """With the added users; what a look back at some pages showed still holds."""
+    run.ports.counters.phase = "writing"
+    staged: list[Proven] = []
+    await run.ports.run_blocking(lambda: staged.append(stage_and_prove(run.spool, _staging_task(run))))
+    return replace(staged[0], places=proven.places)
+
+
+def note_changes(run: Run, proven: Proven) -> None:
+    if proven.changes is not None:
+        counted = [f"{count} {word}" for word, count in proven.changes.counts.items() if count and word != "unchanged"]
+        run.notes.append(f"changes since {proven.changes.previous}: {', '.join(counted) or 'none'}")
+
+
+def check_guards(run: Run, proven: Proven) -> None:
+    """Figures beyond their limits are not published."""
+    request, gone = run.request, proven.gone or Gone()
+    is_known = proven.gone is not None and not gone.unreadable
+    now = Now(
+        users=proven.merged.users,
+        rejects=proven.rejects.count,
+        fields=proven.fields,
+        vanished=gone.vanished if is_known else None,
+        purged=gone.purged,
+        confirmed=run.reconciliation.gone if run.reconciliation else 0,
+    )
+    last = run.previous.manifest if run.previous else None
+    before = Before(last.users, last.deleted_users, last.fields) if last else None
+    limits = Limits(
+        max_vanished_share=request.max_vanished_share,
+        max_rejects=request.max_rejects,
+        contract=request.contract,
+        allow_shrink=request.allow_shrink,
+        allow_drift=request.allow_drift,
+        confirm_max=request.confirm_vanished,
+    )
+    if (tripped := find_tripped(now, before, limits)) is None:
+        return
+    kept = ""
+    if tripped.name == "rejects":
+        path = request.state.write_rejects(run.facts.snapshot_id, rejects_lines(run.spool.rejects()))
+        kept = f"they are kept whole in {path}; "
+    raise GuardTripped(tripped.sentence, hint=f"{kept}nothing was published; {tripped.accepted_by}")
