@@ -200,3 +200,9 @@ def test_dropped_users_no_longer_stop_anyone() -> None:
     w.settle(Ask(1, 0, t("1")), ["c"], t("2"), None)
     w.drop(1)
     assert w.settle(Ask(0, 0, None), ["c"], t("x"), None) == Follow(Ask(0, 1, t("x")))
+
+
+def test_a_stretch_without_an_entry_and_without_users_can_be_dropped() -> None:
+    w = walk((None, None))
+    w.drop(0)
+    assert w.is_finished
