@@ -13,7 +13,7 @@ from syncer.guards import Before, Limits, Now, find_tripped
 from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
-from syncer.run import Run
+from syncer.run import CHANGES_NOTE, Run
 from syncer.snapshot.columns import make_encoder, unknown_fields
 from syncer.snapshot.gone import Gone
 from syncer.snapshot.manifest import ReconciliationFacts
@@ -111,7 +111,7 @@ async def _stage_again(run: Run, proven: Proven) -> Proven:
 def note_changes(run: Run, proven: Proven) -> None:
     if proven.changes is not None:
         counted = [f"{count} {word}" for word, count in proven.changes.counts.items() if count and word != "unchanged"]
-        run.notes.append(f"changes since {proven.changes.previous}: {', '.join(counted) or 'none'}")
+        run.notes.append(f"{CHANGES_NOTE}{proven.changes.previous}: {', '.join(counted) or 'none'}")
 
 
 def check_guards(run: Run, proven: Proven) -> None:

@@ -23,6 +23,8 @@ from syncer.snapshot.publish import Signer
 from syncer.snapshot.store import Store
 from syncer.state import AccountState
 
+CHANGES_NOTE = "changes since "
+"""How the note on a written changes partition begins."""
 REFUSED_BY_GUARD, REFUSED = 1, 2
 """What the spool says of a run whose data was refused."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from syncer.bulk.ledger import Ledger
 from syncer.lock import hold_lock
-from syncer.run import ExportResult
+from syncer.run import CHANGES_NOTE, ExportResult
 from syncer.snapshot.catalog import list_snapshot_ids, load_snapshot
 from syncer.snapshot.erase import Terms, erasure, plan_erase
 from syncer.snapshot.layout import manifest_path
@@ -41,7 +41,21 @@ def erase_again(store: Store, state: AccountState, result: ExportResult, signer:
         deleted_users=manifest.deleted_users,
         manifest=manifest_path(sid, newest),
         files=manifest.files,
-        notes=(*result.notes, f"{held} erased users were served again; they are not in the snapshot"),
+        notes=_notes(result.notes, held),
+    )
+
+
+def _notes(notes: tuple[str, ...], held: int) -> tuple[str, ...]:
+    """What is no longer true is taken back: a rewritten snapshot has no changes partition."""
+    kept = tuple(note for note in notes if not note.startswith(CHANGES_NOTE))
+    users = "1 erased user was" if held == 1 else f"{held} erased users were"
+    erased = f"{users} served again, and left out of the snapshot"
+    if kept == notes:
+        return (*notes, erased)
+    return (
+        *kept,
+        erased,
+        "no changes were written beside it, as they named who was left out: `syncer diff` tells them",
     )
 
 
