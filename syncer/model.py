@@ -178,6 +178,9 @@ class Counters:
     users_expected: int | None = None
     """From the last complete snapshot; None when there is none."""
     phase: str = field(default="starting")
+    users_before: int = 0
+    """Of ``users``, those that an earlier process of the same run fetched: they say nothing about today's speed."""
+    requests_before: int = 0
 
 
 Send = Callable[["WireRequest"], Awaitable["WireResponse"]]

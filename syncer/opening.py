@@ -114,4 +114,5 @@ def _fill_counters(counters: Counters, spool: Spool, previous: Published | None)
     counters.retries = spool.number("retries")
     counters.throttled = spool.number("throttled")
     counters.users_expected = previous.manifest.users if previous else None
+    counters.users_before, counters.requests_before = counters.users, counters.requests
     counters.phase = "crawling"

@@ -153,7 +153,8 @@ class Progress:
         now = self._now()
         for sid, counters in self._counters.items():
             samples = self._samples[sid]
-            samples.append(Sample(now, counters.users, counters.requests))
+            users, requests = counters.users - counters.users_before, counters.requests - counters.requests_before
+            samples.append(Sample(now, users, requests))
             while len(samples) > 2 and now - samples[1].at >= WINDOW_SECONDS:
                 samples.popleft()
 

@@ -175,3 +175,20 @@ def test_the_module_does_not_load_rich() -> None:
     import subprocess
 
     assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
+
+
+def test_what_an_earlier_process_fetched_says_nothing_about_today(caplog: pytest.LogCaptureFixture) -> None:
+    counters = Counters()
+
+    async def work() -> None:
+        async with Progress({SID: counters}, "auto", io.StringIO()):
+            counters.users = counters.users_before = 100_000
+            counters.requests = counters.requests_before = 100
+            await asyncio.sleep(10)
+            counters.users += 2_000
+            counters.requests += 20
+
+    with caplog.at_level(logging.INFO, "syncer.progress"):
+        run_virtual(work())
+    assert "102,000 users" in caplog.records[-1].getMessage()
+    assert "200 users/s, 2.0 requests/s" in caplog.records[-1].getMessage()
