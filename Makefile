@@ -91,9 +91,11 @@ clean: ## remove what the targets above made, but not the environment
 	rm -rf demo build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find syncer tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# The lock names every package, so nothing is left to resolve: pip before 23.3 forgets the pin of a package asked for with an extra.
 $(READY): requirements/dev.txt pyproject.toml
 	@echo "making $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip --disable-pip-version-check check >/dev/null
 	@touch $@
