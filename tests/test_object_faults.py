@@ -15,12 +15,12 @@ import pytest
 
 from syncer.errors import LockHeld, StorageFailed
 from syncer.snapshot import bucket as bucket_room
-from syncer.snapshot import bucket_writer
+from syncer.snapshot import bucket_writer, layout
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.object_address import Patience, connect, parse_address
 from syncer.snapshot.object_store import ObjectStore
-from syncer.snapshot.publish import publish, read_pointer
+from syncer.snapshot.publish import clean_up, publish, read_pointer
 from tests import clouds
 from tests.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, chunked, make_users, spool, stage_snapshot
@@ -142,6 +142,27 @@ def test_a_bucket_that_is_not_there_is_named(proxy: FaultProxy, prefix: str) -> 
             StorageFailed, match=r"^s3://nowhere/a cannot be \w+: the bucket or container does not exist;"
         ):
             ask()
+
+
+def test_a_claim_that_goes_before_it_is_read_was_lost_and_nothing_has_failed(
+    proxy: FaultProxy, prefix: str, tmp_path: Path
+) -> None:
+    one, other = (bucket(proxy, prefix, tmp_path / name) for name in ("one", "other"))
+    one.claim_staging(".staging/x")
+    proxy.reset(lambda number, method, path: 404 if method == "GET" else "pass")
+    assert not other.claim_staging(".staging/x")
+    assert [entry.partition(" ")[0] for entry in proxy.seen] == ["PUT", "GET"]
+    proxy.reset(lambda number, method, path: "pass")
+    one.remove(".staging/x")
+    assert other.claim_staging(".staging/x")
+
+
+def test_what_another_has_claimed_is_not_cleaned_up(proxy: FaultProxy, prefix: str, tmp_path: Path) -> None:
+    one, other, third = (bucket(proxy, prefix, tmp_path / name) for name in ("one", "other", "third"))
+    folder = layout.staging_folder(ACCOUNT, SNAPSHOT)
+    assert (one.claim_staging(folder), other.claim_staging(folder), other.empty_staging(folder)) == (True, False, False)
+    clean_up(other, ACCOUNT, SNAPSHOT)
+    assert (third.claim_staging(folder), one.empty_staging(folder)) == (False, True)
 
 
 def test_an_upload_that_is_stopped_leaves_nothing(proxy: FaultProxy, prefix: str, tmp_path: Path) -> None:

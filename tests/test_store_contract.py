@@ -162,6 +162,17 @@ def test_a_staging_folder_is_one_writers_only(writers: Writers) -> None:
     assert other.claim_staging(".staging/y")
 
 
+def test_a_staging_folder_that_is_emptied_is_never_free_for_another(writers: Writers) -> None:
+    one, other = writers("one"), writers("other")
+    one.claim_staging(".staging/x")
+    put_staged(one, ".staging/x/half", b"1")
+    one.claim_staging(".staging/x/parts")
+    assert (one.empty_staging(".staging/x"), one.names(".staging/x"), one.exists(".staging/x")) == (True, [], True)
+    assert (one.claim_staging(".staging/x/parts"), other.claim_staging(".staging/x")) == (True, False)
+    assert one.empty_staging(".staging/new")
+    assert (one.exists(".staging/new"), other.claim_staging(".staging/new")) == (True, False)
+
+
 def test_a_staged_file_replaces_what_is_there(one: Store) -> None:
     one.put_new("a/f", b"old")
     one.claim_staging(".staging/x")
@@ -238,6 +249,22 @@ def test_two_writers_take_different_ids_and_one_of_them_commits(writers: Writers
         steps[commit].run()
     assert list_snapshot_ids(one, ACCOUNT) == [second]
     assert not one.exists(layout.partition_folder("parquet", ACCOUNT, first))
+    assert all(check.ok for check in verify_snapshot(one, ACCOUNT, fast))
+
+
+def test_who_loses_to_a_writer_with_the_same_id_takes_nothing_of_it_back(writers: Writers) -> None:
+    one, other = writers("one"), writers("other")
+    pages = spool([chunked(make_users(40), 20)])
+    slow = stage_snapshot(one, pages)
+    steps = publication(one, slow, after_previous=True)
+    commit = [step.name for step in steps].index("commit")
+    for step in steps[:commit]:
+        step.run()
+    one.remove(layout.staging_folder(ACCOUNT, SNAPSHOT))
+    fast = stage_snapshot(other, pages)
+    publish(other, fast)
+    with pytest.raises(DataRefused, match=f"another run published the snapshot {SNAPSHOT} of account"):
+        steps[commit].run()
     assert all(check.ok for check in verify_snapshot(one, ACCOUNT, fast))
 
 

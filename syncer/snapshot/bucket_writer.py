@@ -33,8 +33,14 @@ class Writer:
         self._staging = staging
 
     def claim(self, path: str) -> bool:
-        """Whether what the path stands for is ours; a lost answer to an earlier try counts."""
-        return self._bucket.put(path, self._signature(), "create") or self._is_mine(self._bucket.get(path)[0])
+        """Whether what the path stands for is ours; a lost answer to an earlier try counts.
+
+        One that was another's a moment ago, and is gone before it is read, was not ours either.
+        """
+        if self._bucket.put(path, self._signature(), "create"):
+            return True
+        found = self._read(path)
+        return found is not None and self._is_mine(found.data)
 
     @contextmanager
     def turn(self, path: str) -> Iterator[None]:
@@ -49,24 +55,24 @@ class Writer:
         """Wait for the turn, and take over that of a dead run. Raises LockHeld."""
         give_up_at = time.monotonic() + TURN_WAIT_SECONDS
         while not self._bucket.put(path, self._signature(), "create"):
-            found = self._read_turn(path)
+            found = self._read(path)
             if found and (found.is_old or self._is_mine(found.data)) and self._replace(path, found):
                 return
             if time.monotonic() > give_up_at:
                 raise self._held(found)
             time.sleep(0.2)
 
-    def _read_turn(self, path: str) -> _Turn | None:
+    def _read(self, path: str) -> _Claim | None:
         try:
             data, meta = self._bucket.get(path)
         except FileMissing:
             return None  # given back since
-        return _Turn(data, version_of(meta), datetime.now(UTC) - meta["last_modified"] > TURN_AGE_MAX)
+        return _Claim(data, version_of(meta), datetime.now(UTC) - meta["last_modified"] > TURN_AGE_MAX)
 
-    def _replace(self, path: str, found: _Turn) -> bool:
+    def _replace(self, path: str, found: _Claim) -> bool:
         return self._bucket.put(path, self._signature(), found.version)
 
-    def _held(self, found: _Turn | None) -> LockHeld:
+    def _held(self, found: _Claim | None) -> LockHeld:
         held = _signed_by(found.data if found else b"")
         return LockHeld(
             f"another run is publishing to {self._bucket.shown}: process {held.get('pid')} on {held.get('host')},"
@@ -89,7 +95,7 @@ class Writer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class _Claim:
     data: bytes
     version: dict[str, str]
     is_old: bool

@@ -86,7 +86,10 @@ class ObjectStore:
 
     def claim_staging(self, path: str) -> bool:
         """On this machine and in the bucket: another machine's run must not choose the same."""
-        return self._staging.claim_staging(path) and self._writer.claim(f"{path}/claim.json")
+        return self._staging.claim_staging(path) and self._claim(path)
+
+    def empty_staging(self, path: str) -> bool:
+        return self._staging.empty_staging(path) and self._claim(path)
 
     def staging_path(self, path: str) -> Path:
         return self._staging.staging_path(path)
@@ -133,6 +136,12 @@ class ObjectStore:
                 )
         finally:
             self._bucket.delete([path])
+
+    def _claim(self, path: str) -> bool:
+        if self._writer.claim(f"{path}/claim.json"):
+            return True
+        self._staging.remove(path)  # else it would pass for ours, and the other's claim would be cleaned up with it
+        return False
 
     @cached_property
     def _staging(self) -> LocalStore:

@@ -232,6 +232,8 @@ def _expect_successor_or_withdraw(staging: Staging, manifest: Manifest) -> None:
     try:
         _expect_successor(staging.store, manifest)
     except DataRefused:
+        if staging.store.exists(layout.manifest_path(staging.account_sid, staging.snapshot_id)):
+            raise  # the winner has this very id: what lies there is its
         for kind in layout.DATA_FOLDERS:
             final = layout.data_folder(kind, staging.account_sid, staging.snapshot_id)
             if staging.store.exists(final):

@@ -51,8 +51,7 @@ class Staging:
 
     def begin(self) -> None:
         """An empty folder. Raises LockHeld when another run has taken the id meanwhile."""
-        self.store.remove(self.folder)
-        if not self.store.claim_staging(self.folder):
+        if not self.store.empty_staging(self.folder):
             raise LockHeld(
                 f"another run has taken the snapshot id {self.snapshot_id} of account {self.account_sid}",
                 hint="run again with --fresh",

@@ -79,6 +79,10 @@ class Store(Protocol):
         """Create a staging folder; False when it is there already, be it another run's."""
         ...
 
+    def empty_staging(self, path: str) -> bool:
+        """An empty staging folder where this run had claimed one, which stays claimed; False when it is another's."""
+        ...
+
     def staging_path(self, path: str) -> Path:
         """Where on this machine the files of a staging folder are written, before they are placed."""
         ...
@@ -186,6 +190,13 @@ class LocalStore:
 
     def claim_staging(self, path: str) -> bool:
         return files.claim_folder(self._at(path))
+
+    def empty_staging(self, path: str) -> bool:
+        folder = self._at(path)
+        files.make_folder(folder)
+        for name in self.names(path):
+            files.remove(folder / name)
+        return True
 
     def staging_path(self, path: str) -> Path:
         return self._at(path)
