@@ -5,7 +5,6 @@ All problems are told together: where, which key, which value, and what would be
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from syncer.accounts import Account, AccountProblem, account_from_environment, a
 from syncer.config_file import ConfigFile
 from syncer.errors import UsageError
 from syncer.options import OPTIONS, Option, Text
+from syncer.suggestions import closest_name
 
 _VALUE_CHARACTERS_MAX = 60
 _TABLES = ("guards",)
@@ -198,8 +198,8 @@ class _Reading:
                 self._report_unknown(key, f"{table}.{key}", known)
 
     def _report_unknown(self, key: str, shown: str, known: Iterable[str]) -> None:
-        meant = difflib.get_close_matches(key, sorted(known), 1)
-        hint = f"did you mean {meant[0]}?" if meant else f"expected one of {', '.join(sorted(known))}"
+        meant = closest_name(key, known)
+        hint = f"did you mean {meant}?" if meant else f"expected one of {', '.join(sorted(known))}"
         self.problems.append(f"{self._place(key)}{_shown(shown)[1:-1]}: there is no such key; {hint}")
 
 

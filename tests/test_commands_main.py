@@ -9,9 +9,13 @@ import pytest
 
 from syncer.commands import check
 from syncer.commands.interrupts import Interrupted
-from syncer.commands.main import main
+from syncer.commands.main import COMMANDS, main
 from syncer.errors import GaveUp, SnapshotMismatch
 from syncer.version import VERSION
+
+
+NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
+NO_SECRETS = "a secret is never taken from the command line: set TWILIO_AUTH_TOKEN, or name a file in [[accounts]]"
 
 
 def command_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -26,7 +30,7 @@ def command_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -
 @pytest.mark.parametrize("flag", ["--help", "--version"])
 def test_help_and_version_load_nothing_heavy(flag: str) -> None:
     code = (
-        "import sys\nfrom syncer.commands.main import main\n"
+        "import sys\nfrom syncer.commands.main import COMMANDS, main\n"
         f"try:\n    main([{flag!r}])\nexcept SystemExit as end:\n    assert end.code == 0\n"
         "heavy = {'aiohttp', 'asyncio', 'pyarrow', 'rich', 'orjson', 'shtab', 'sqlite3'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)\n"
@@ -41,16 +45,30 @@ def test_help_and_version_load_nothing_heavy(flag: str) -> None:
     ("argv", "told"),
     [
         ([], "the following arguments are required: COMMAND; see syncer --help"),
-        (["exprot"], "there is no 'exprot' here (did you mean export?); see syncer --help"),
-        (["zzz"], "there is no 'zzz' here; see syncer --help"),
+        (["exprot"], "there is no command 'exprot' (did you mean export?); see syncer --help"),
+        (["zzz"], f"there is no command 'zzz': there are {', '.join(NAMES)}; see syncer --help"),
         (
             ["export", "--page-sise", "3"],
-            "unrecognized arguments: --page-sise 3 (did you mean --page-size?); see syncer --help",
+            "syncer export has no option --page-sise (did you mean --page-size?); see syncer export --help",
         ),
-        (["export", "--page", "3"], "unrecognized arguments: --page 3 (did you mean --page-size?); see syncer --help"),
+        (
+            ["export", "--page", "3"],
+            "syncer export has no option --page (did you mean --page-size?); see syncer export --help",
+        ),
+        (["export", "--token-kind", "key"], f"syncer export has no option --token-kind; {NO_SECRETS}"),
+        (["--confg", "x", "export"], "syncer has no option --confg (did you mean --config?); see syncer --help"),
+        (
+            ["--json", "snapshots"],
+            "syncer has no option --json before the command: it stands after it; see syncer --help",
+        ),
+        (["check", "now"], "syncer check does not know what to do with 'now'; see syncer check --help"),
         (
             ["completion", "bsh"],
-            "there is no 'bsh' here (did you mean bash?); see syncer completion --help",
+            "shell = 'bsh': expected one of bash, zsh, tcsh, fish (did you mean bash?); see syncer completion --help",
+        ),
+        (
+            ["export", "--progress", "sometimes"],
+            "--progress = 'sometimes': expected one of auto, always, never; see syncer export --help",
         ),
         (["verify", "--account"], "argument --account: expected one argument; see syncer verify --help"),
     ],
@@ -62,6 +80,17 @@ def test_wrong_usage_is_one_sentence_with_a_suggestion(
     out, errors = capsys.readouterr()
     assert out == ""
     assert errors == f"syncer: error: {told}\n"
+
+
+@pytest.mark.parametrize(
+    "argv", [["--auth-token", "hunter2"], ["--auth-token=hunter2"], ["-phunter2"], ["--zzz", "hunter2"]]
+)
+def test_the_value_of_an_unknown_option_is_not_repeated(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for place in (["export", *argv], [*argv, "export"]):
+        assert main(place) == 2
+        out, errors = capsys.readouterr()
+        assert "hunter2" not in out + errors
+        assert "has no option" in errors
 
 
 def test_settings_and_log_options_stand_before_or_after_the_command(capsys: pytest.CaptureFixture[str]) -> None:

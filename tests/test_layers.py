@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ("errors", "model", "credentials")
 ROOMS = ("api", "crawl", "snapshot", "load", "bulk", "emulator", "commands")
-SETTINGS = ("accounts", "config_file", "options", "durations", "api.base_url")
+SETTINGS = ("accounts", "config_file", "options", "durations", "suggestions", "api.base_url")
 STAGES = ("run", "opening", "judging", "publishing", "proving", "probing", "reconcile")
 RUN = ("crawl", "snapshot", "lock", "state", "version", "guards", *STAGES, *SHARED)
 MAY_IMPORT = {
@@ -18,7 +18,7 @@ MAY_IMPORT = {
     **{room: (room, *SHARED) for room in ("api", "crawl", "snapshot", "load", "bulk")},
     **dict.fromkeys(("accounts", "config", "config_file", "options", "durations"), (*SETTINGS, *SHARED)),
     **dict.fromkeys(("progress", "summary", "terminal", "logs"), ("durations", "terminal", *SHARED)),
-    **dict.fromkeys(("lock", "state", "watchdog", "blocking", "version"), SHARED),
+    **dict.fromkeys(("lock", "state", "watchdog", "blocking", "suggestions", "version"), SHARED),
     **dict.fromkeys(("export", *STAGES), RUN),
     "guards": SHARED,
     "client": ("api", "version", *SHARED),

@@ -6,14 +6,11 @@ Imports no command's machinery: `syncer --help` loads nothing but the standard l
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from syncer.commands import (
     check,
@@ -32,8 +29,8 @@ from syncer.commands import (
     verify,
 )
 from syncer.commands.interrupts import Interrupted, interruptible
-from syncer.errors import SyncerError, UsageError
-from syncer.load.target import without_login
+from syncer.commands.usage import Parser, parse
+from syncer.errors import SyncerError
 from syncer.logs import FORMATS, LEVELS, set_up_logging
 from syncer.terminal import write_error
 from syncer.version import VERSION
@@ -56,21 +53,9 @@ exit codes:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors become ours, and an unknown command or option gets a suggestion."""
-
-    def __init__(self, *args: object, **options: object) -> None:
-        options.setdefault("allow_abbrev", False)  # an abbreviation of today is ambiguous tomorrow
-        super().__init__(*args, **options)  # type: ignore[arg-type]
-
-    def error(self, message: str) -> NoReturn:
-        # What was typed may be a URI with a login.
-        raise UsageError(without_login(_suggested(message)), hint=f"see {self.prog} --help")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="syncer",
         description=DESCRIPTION,
         epilog=EXIT_CODES,
@@ -90,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     set_up_logging(log_format, level)
     args = argparse.Namespace()
     try:
-        build_parser().parse_args(argv, args)
+        parse(build_parser(), argv, args)
         with interruptible():
             code: int = args.run(args)
         return code
@@ -148,27 +133,6 @@ def _logging_choice(argv: Sequence[str]) -> tuple[str, str]:
         return "text", "info"
     log_format = known.log_format if known.log_format in FORMATS else "text"
     return log_format, known.log_level if known.log_level in LEVELS else "info"
-
-
-def _suggested(message: str) -> str:
-    """argparse's message, with the name that was most likely meant."""
-    if unknown := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
-        return _with_guess(f"there is no {unknown[1]!r} here", unknown[1], re.findall(r"[\w-]+", unknown[2]))
-    if unknown := re.search(r"unrecognized arguments: (-\S+)", message):
-        flags = [flag for command in _all_parsers() for flag in command._option_string_actions]
-        return _with_guess(message, unknown[1].partition("=")[0], flags)
-    return message
-
-
-def _with_guess(message: str, given: str, known: Sequence[str]) -> str:
-    meant = difflib.get_close_matches(given, sorted(set(known)), 1)
-    return f"{message} (did you mean {meant[0]}?)" if meant else message
-
-
-def _all_parsers() -> list[argparse.ArgumentParser]:
-    parser = build_parser()
-    choices = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return [parser, *choices[0].values()]
 
 
 if __name__ == "__main__":
