@@ -13,7 +13,6 @@ from syncer.commands.main import COMMANDS, main
 from syncer.errors import GaveUp, SnapshotMismatch
 from syncer.version import VERSION
 
-
 NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
 NO_SECRETS = "a secret is never taken from the command line: set TWILIO_AUTH_TOKEN, or name a file in [[accounts]]"
 
