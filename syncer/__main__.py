@@ -7,6 +7,9 @@ import sys
 
 def main() -> None:
     """Run the command line; leaves by SystemExit."""
+    from syncer.terminal import open_missing_streams
+
+    open_missing_streams()
     from syncer.commands.main import main as run_main
 
     sys.exit(run_main(sys.argv[1:]))

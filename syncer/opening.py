@@ -80,7 +80,7 @@ def _begin(request: ExportRequest, ports: ExportPorts, spool: Spool, previous: P
         snapshot_id=reserve_snapshot_id(
             ports.store, request.account_sid, started_at, after=previous.manifest.snapshot_id if previous else None
         ),
-        started_at=started_at.isoformat(timespec="seconds"),
+        started_at=started_at.isoformat(timespec="milliseconds"),
         base_url=request.base_url,
         with_lines=request.with_lines,
         plan_reason=plan.reason,

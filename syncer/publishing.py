@@ -73,7 +73,7 @@ def _manifest(run: Run, proven: Proven) -> Manifest:
 
 def _finished_at(run: Run) -> str:
     """The wall clock may have been set back while the run lasted; nothing ends before it begins."""
-    return max(run.ports.now(), datetime.fromisoformat(run.facts.started_at)).isoformat(timespec="seconds")
+    return max(run.ports.now(), datetime.fromisoformat(run.facts.started_at)).isoformat(timespec="milliseconds")
 
 
 def _result(run: Run, manifest: Manifest) -> ExportResult:

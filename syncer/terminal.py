@@ -36,6 +36,21 @@ def write_error(text: str) -> None:
         print(harmless(text), file=sys.stderr, flush=True)
 
 
+def open_missing_streams() -> None:
+    """Stand in for standard streams that were closed (``>&-``): else the next file opened would take their place.
+
+    Nothing is read from such an input and nobody hears the errors; data cannot be written, which ``write_out`` tells.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # the lowest number that is free: this one
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
 def silence_out() -> None:
     """Lead standard output nowhere, so that the flush at exit does not fail a second time."""
     with contextlib.suppress(OSError, ValueError):

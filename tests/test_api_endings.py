@@ -73,3 +73,16 @@ def test_a_refused_request(kind: FailKind, status: int, exit_code: int, hint: st
 )
 def test_giving_up(error: SyncerError, text: str, exit_code: int) -> None:
     assert (str(error), error.exit_code) == (text, exit_code)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ERROR, " (code 20500, request RQ1)"),
+        (ApiError(502, "bad gateway", None, "RQ1"), " (request RQ1)"),
+        (ApiError(503, "busy", 20503), " (code 20503)"),
+        (ApiError(None, "no connection"), ""),
+    ],
+)
+def test_only_the_marks_that_are_known_are_named(error: ApiError, text: str) -> None:
+    assert endings.marks(error) == text

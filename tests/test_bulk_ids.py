@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from syncer.bulk.ids import Chosen, Given, choose, is_user_id, of_arguments, of_file, of_lines
+from syncer.bulk.ids import Chosen, Given, choose, is_user_id, of_arguments, of_file, of_lines, of_stream
 from syncer.errors import UsageError
 
 A = "comms_pushnotificationuser_01h9krwprkeee8fzqspvwy6nq8"
@@ -62,6 +64,22 @@ def test_a_parquet_file_is_known_by_its_content(tmp_path: Path) -> None:
     path = tmp_path / "ids"
     pq.write_table(pa.table({"n": [1, 2], "id": [B, A]}), path)
     assert list(of_file(path)) == [Given(B, "row 1 of ids"), Given(A, "row 2 of ids")]
+
+
+@pytest.mark.parametrize("form", ["lines", "ndjson", "parquet"])
+def test_a_pipe_may_hold_whatever_a_file_may(form: str) -> None:
+    table = BytesIO()
+    pq.write_table(pa.table({"id": [B, A]}), table)
+    content = {
+        "lines": f"{B}\n{A}\n".encode(),
+        "ndjson": f'{{"id":"{B}"}}\n{{"id":"{A}"}}\n'.encode(),
+        "parquet": table.getvalue(),
+    }
+    reader, writer = os.pipe()
+    os.write(writer, content[form])
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        assert [one.text for one in of_stream(pipe, "standard input")] == [B, A]
 
 
 def test_a_parquet_file_without_ids_is_refused(tmp_path: Path) -> None:

@@ -96,3 +96,11 @@ def test_a_folder_that_cannot_be_written_is_found_by_the_check(tmp_path: Path) -
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageFailed):
         LocalStore(tmp_path / "file").check_access()
+
+
+def test_a_file_is_no_destination(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for text in (str(tmp_path / "file"), f"file://{tmp_path}/file"):
+        with pytest.raises(UsageError) as caught:
+            open_store(text)
+        assert str(caught.value) == f"the destination {tmp_path / 'file'} is not a folder; give a folder"

@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,3 +47,23 @@ def test_a_full_disk_behind_standard_output_is_a_failure_of_storage() -> None:
         done = write_to(full.fileno())
     told = "6 standard output cannot be written: No space left on device; check where it leads\n"
     assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_is_no_bug_and_no_file_takes_its_place(redirection: str, tmp_path: Path) -> None:
+    code = (
+        "import os\nfrom syncer.terminal import *\nopen_missing_streams()\n"
+        "assert os.open('data', os.O_WRONLY | os.O_CREAT) > 2\nwrite_error('an error')\n"
+        "try:\n    write_out('data\\n')\nexcept Exception as e:\n    os._exit(e.exit_code)\n"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+    )
+    out_closed, errors_closed = ">&-" in redirection.split(), "2>&-" in redirection
+    assert done.returncode == (6 if out_closed else 0)
+    assert (done.stdout, done.stderr) == ("" if out_closed else "data\n", "" if errors_closed else "an error\n")
+    assert (tmp_path / "data").read_bytes() == b""

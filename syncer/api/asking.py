@@ -164,11 +164,10 @@ class Ask:
         if run.deadline_at is not None and asyncio.get_running_loop().time() + step.seconds > run.deadline_at:
             raise endings.deadline_near(self.subject, step.seconds, error)
         log.warning(
-            "%s: %s (code %s, request %s), attempt %d, again in %.1f s",
+            "%s: %s%s, attempt %d, again in %.1f s",
             self.subject,
             endings.said(error),
-            error.code,
-            error.request_id,
+            endings.marks(error),
             self.tries.attempts,
             step.seconds,
         )

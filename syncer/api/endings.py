@@ -59,6 +59,13 @@ def door_closed(subject: str, seconds: float) -> GaveUp:
     return GaveUp(f"{subject} would have to wait {seconds:.0f} s, past the deadline, for the service", hint=_RESUME)
 
 
+def marks(error: ApiError) -> str:
+    """What a person would tell the service's support, in brackets; nothing where there is nothing."""
+    known = [f"code {error.code}"] if error.code is not None else []
+    known += [f"request {error.request_id}"] if error.request_id else []
+    return f" ({', '.join(known)})" if known else ""
+
+
 def said(error: ApiError) -> str:
     """An error in a few words."""
     return error.message if error.status is None else f"HTTP {error.status}: {error.message}"

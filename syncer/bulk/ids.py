@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,13 +80,19 @@ def of_file(path: Path) -> Iterator[Given]:
     """A text, NDJSON or Parquet file, told apart by its first bytes. Raises UsageError for one that cannot be read."""
     try:
         with path.open("rb") as file:
-            if file.read(4) == b"PAR1":
-                yield from _of_parquet(path)
-                return
-            file.seek(0)
-            yield from of_lines(_lines(file), path.name)
+            yield from of_stream(file, path.name)
     except OSError as error:
         raise UsageError(f"the ids in {path} cannot be read: {error.strerror}", hint="check --ids-file") from None
+
+
+def of_stream(file: BufferedReader, name: str) -> Iterator[Given]:
+    """Ids from a file or a pipe, told apart by its first bytes. Parquet from a pipe is read whole: its index is its end."""
+    if not file.peek(4).startswith(b"PAR1"):
+        yield from of_lines(_lines(file), name)
+    elif file.seekable():
+        yield from _of_parquet(file, name)
+    else:
+        yield from _of_parquet(BytesIO(file.read()), name)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -101,21 +108,21 @@ def _of_json(line: bytes) -> str:
     return found if isinstance(found, str) else _text(line)
 
 
-def _of_parquet(path: Path) -> Iterator[Given]:
+def _of_parquet(file: BinaryIO, name: str) -> Iterator[Given]:
     import pyarrow as pa  # some 100 ms to load: most ids come as lines
     import pyarrow.parquet as pq
 
     row = 0
     try:
-        parquet = pq.ParquetFile(path)
+        parquet = pq.ParquetFile(file)
         if "id" not in parquet.schema_arrow.names:
-            raise UsageError(f"{path} has no column id", hint="check --ids-file")
+            raise UsageError(f"{name} has no column id", hint="check --ids-file")
         for batch in parquet.iter_batches(columns=["id"]):
             for value in batch.column(0).to_pylist():
                 row += 1
-                yield Given(value if isinstance(value, str) else str(value), f"row {row} of {path.name}")
+                yield Given(value if isinstance(value, str) else str(value), f"row {row} of {name}")
     except (pa.ArrowException, OSError):
-        raise StorageFailed(f"{path} cannot be read as Parquet: it is damaged", hint="check --ids-file") from None
+        raise StorageFailed(f"{name} cannot be read as Parquet: it is damaged", hint="check --ids-file") from None
 
 
 def _text(line: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,14 +41,14 @@ def add_request_flags(parser: argparse.ArgumentParser) -> None:
 
 def chosen_ids(args: argparse.Namespace) -> Chosen:
     """The ids given as arguments or in a file. Raises UsageError."""
-    from syncer.bulk.ids import choose, of_arguments, of_file, of_lines
+    from syncer.bulk.ids import choose, of_arguments, of_file, of_stream
 
     if bool(args.ids) == bool(args.ids_file):
         raise UsageError("no ids were given, or in two ways at once", hint="give ids as arguments, or --ids-file FILE")
     if args.ids:
         return choose(of_arguments(args.ids))
     if args.ids_file == "-":
-        return choose(of_lines(sys.stdin.buffer, "standard input"))
+        return choose(of_stream(open(0, "rb", closefd=False), "standard input"))
     return choose(of_file(Path(args.ids_file)))
 
 

@@ -257,14 +257,20 @@ def open_store(destination: str, staging: Path | None = None, stoppable: Stoppab
     if not destination:
         raise UsageError("the destination is empty", hint="give a folder")
     if not found:
-        return LocalStore(Path(destination).expanduser().absolute())
+        return _open_folder(Path(destination).expanduser().absolute())
     if scheme.lower() == "file":
-        return LocalStore(_file_uri_path(destination))
+        return _open_folder(_file_uri_path(destination))
     if scheme.lower() in _CLOUD_SCHEMES:
         return _open_bucket(destination, staging, stoppable)
     raise UsageError(
         f"a destination cannot begin with {scheme[:20]!a}://", hint="give a folder, or an s3://, az:// or gs:// URI"
     )
+
+
+def _open_folder(path: Path) -> LocalStore:
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UsageError(f"the destination {path} is not a folder", hint="give a folder")
+    return LocalStore(path)
 
 
 def _open_bucket(destination: str, staging: Path | None, stoppable: Stoppable) -> Store:
