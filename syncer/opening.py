@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from syncer.crawl.plan import Plan, plan_sequential, plan_stretches
 from syncer.crawl.spool import RunFacts, Spool
-from syncer.errors import SyncerError
+from syncer.errors import SnapshotMismatch, SyncerError
 from syncer.model import Counters
 from syncer.run import REFUSED_BY_GUARD, ExportPorts, ExportRequest, Run
 from syncer.snapshot.catalog import Published, load_latest, load_snapshot
@@ -23,7 +23,7 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
     """Go on with what the spool holds, or begin anew and say why."""
     notes: list[str] = []
     _finish_published(ports.store, spool)
-    previous = load_latest(ports.store, request.account_sid)
+    previous = _last_snapshot(ports.store, request.account_sid)
     facts = spool.facts()
     reason = "" if facts is None else _why_not_resume(request, ports, facts, spool.number("refused"))
     if facts and not reason and previous and previous.manifest.snapshot_id > facts.snapshot_id:
@@ -41,6 +41,18 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
     if request.with_changes and previous is None:
         notes.append("no changes were written: there is no previous snapshot to compare with")
     return Run(request, ports, spool, facts, previous, resumed, asyncio.get_running_loop().time(), notes)
+
+
+def _last_snapshot(store: Store, account_sid: str) -> Published | None:
+    """Guards, entries and the chain rest on it: a run that passed over a damaged one would publish unguarded."""
+    try:
+        return load_latest(store, account_sid)
+    except SnapshotMismatch as mismatch:
+        raise SnapshotMismatch(
+            f"the last snapshot is damaged, so nothing was asked for: {mismatch.message}",
+            hint="restore that file from a copy; without one move its folder away, and the next run follows the"
+            " snapshot before it",
+        ) from None
 
 
 def _finish_published(store: Store, spool: Spool) -> None:

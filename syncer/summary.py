@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from syncer.durations import show_duration, show_size
@@ -66,6 +67,15 @@ class Exported(Protocol):
     def resumed(self) -> bool: ...
     @property
     def previous_users(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An account whose export failed."""
+
+    account_sid: str
+    exit_code: int
+    error: str
 
 
 def summary_text(result: Exported, width: int = 80) -> str:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from syncer.commands.export import exit_code_of, render_json
-from syncer.commands.exporting import Failure
 from syncer.commands.main import main
+from syncer.lock import hold_lock
+from syncer.summary import Failure
 from tests.processes import SECRET, SID, emulator
 from tests.test_summary import Result
 
@@ -111,3 +114,19 @@ def test_the_only_account_fails_with_its_own_code_and_one_sentence(
     assert code == 3
     assert (report["snapshots"], [f["exit_code"] for f in report["failed"]]) == ([], [3])
     assert errors.count("syncer: error: ") == 1
+
+
+def test_a_run_that_is_at_work_is_told_in_the_report_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", SID)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", SECRET)
+    with hold_lock(tmp_path / "state" / SID / "lock", SID, datetime(2026, 11, 23, 2, tzinfo=UTC)):
+        assert main(["export", "--base-url", "http://127.0.0.1:9", "--state-dir", "state", "--json"]) == 7
+    out, errors = capsys.readouterr()
+    [failed] = json.loads(out)["failed"]
+    assert (failed["account_sid"], failed["exit_code"]) == (SID, 7)
+    assert f"process {os.getpid()} on " in failed["error"]
+    assert "since 2026-11-23T02:00:00+00:00" in failed["error"]
+    assert errors == f"syncer: error: {failed['error']}\n"

@@ -102,7 +102,7 @@ def test_settings_and_log_options_stand_before_or_after_the_command(capsys: pyte
         assert json.loads(capsys.readouterr().err) == {
             "level": "error",
             "exit_code": 2,
-            "message": "the destination none holds no snapshots; check --destination, or run `syncer export` first",
+            "message": "the destination none is not there; check --destination",
         }
 
 

@@ -66,14 +66,66 @@ def test_the_table_has_a_row_for_each(destination: Path, capsys: pytest.CaptureF
     assert errors == ""
 
 
-def test_a_damaged_manifest_hides_no_other_snapshot(destination: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = ids_of(destination, SID)
-    manifest = destination / "snapshots" / f"account_sid={SID}" / first / "manifest.json"
-    manifest.write_text("{}")
-    assert main(["snapshots", "--destination", str(destination), "--json"]) == 8
+@pytest.mark.parametrize(("which", "code"), [(0, 0), (1, 8)])
+def test_a_damaged_manifest_is_named_and_hides_no_other_snapshot(
+    which: int, code: int, destination: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = ids_of(destination, SID)
+    damaged = ids.pop(which)
+    path = f"snapshots/account_sid={SID}/{damaged}/manifest.json"
+    (destination / path).write_text("{}")
+    told = f"{path}: the manifest is wrong: version is missing"
+    for flags in ([], ["--json"]):
+        assert main(["snapshots", "--destination", str(destination), *flags]) == code
+        out, errors = capsys.readouterr()
+        if flags:
+            assert [s["snapshot_id"] for s in json.loads(out)["snapshots"]] == [*ids, *ids_of(destination, OTHER)]
+            assert json.loads(out)["damaged"] == [{"account_sid": SID, "snapshot_id": damaged, "error": told}]
+        else:
+            assert ids[0] in out
+        assert errors == f"{'syncer: error' if code else 'damaged'}: {told}; restore it from a copy\n"
+
+
+def test_a_destination_without_snapshots_has_an_empty_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["snapshots", "--destination", str(tmp_path), "--json"]) == 0
     out, errors = capsys.readouterr()
-    assert [s["snapshot_id"] for s in json.loads(out)["snapshots"]] == [second, *ids_of(destination, OTHER)]
-    assert f"{first}/manifest.json" in errors
+    assert json.loads(out) == {"version": 1, "snapshots": [], "damaged": []}
+    assert errors == f"the destination {tmp_path} holds no snapshots\n"
+    assert main(["snapshots", "--destination", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == (
+        f"syncer: error: the destination {tmp_path / 'none'} is not there; check --destination\n"
+    )
+
+
+def test_how_long_a_short_run_took_is_told(destination: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["snapshots", "--destination", str(destination), "--json"]) == 0
+    assert all(0 < snapshot["seconds"] < 60 for snapshot in json.loads(capsys.readouterr().out)["snapshots"])
+
+
+def test_an_export_after_a_damaged_snapshot_asks_nothing_and_says_what_to_do(destination: Path, tmp_path: Path) -> None:
+    _, last = ids_of(destination, SID)
+    folder = destination / "snapshots" / f"account_sid={SID}" / last
+    (folder / "manifest.json").write_text("{}")
+    with emulator("--users", "120") as running:
+        flags = ("--base-url", running.url, "--destination", str(destination), "--state-dir", str(tmp_path / "state"))
+        refused = syncer("export", *flags, "--json")
+        assert refused.returncode == 8
+        assert running.log() == []
+        [failed] = json.loads(refused.stdout)["failed"]
+        assert failed["exit_code"] == 8
+        assert f"/{last}/manifest.json: the manifest is wrong: version is missing; restore that file" in failed["error"]
+        folder.rename(tmp_path / "damaged")
+        assert syncer("export", *flags).returncode == 0
+    assert main(["verify", "--destination", str(destination), "--account", SID]) == 0
+
+
+def test_a_damaged_manifest_is_a_report_too(destination: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (snapshot,) = ids_of(destination, OTHER)
+    (destination / "snapshots" / f"account_sid={OTHER}" / snapshot / "manifest.json").write_text("{}")
+    assert main(["verify", "--destination", str(destination), "--account", OTHER, "--json"]) == 8
+    report = json.loads(capsys.readouterr().out)
+    assert (report["snapshot_id"], report["ok"], report["verdict"]) == (snapshot, False, None)
+    assert [(check["name"], check["ok"]) for check in report["checks"]] == [("manifest", False)]
 
 
 @pytest.mark.parametrize("sid", ["AC" + "0" * 32, "../..", ""])

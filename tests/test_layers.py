@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "client": ("api", "version", *SHARED),
     "": ("client",),
     "emulator": ("emulator",),
-    "__main__": ("commands",),
+    "__main__": ("commands", "terminal"),
 }
 """What a module or a room may import of syncer; what is not named here may be imported by ``commands`` only."""
 HOMES = {

@@ -86,7 +86,7 @@ def of_file(path: Path) -> Iterator[Given]:
 
 
 def of_stream(file: BufferedReader, name: str) -> Iterator[Given]:
-    """Ids from a file or a pipe, told apart by its first bytes. Parquet from a pipe is read whole: its index is its end."""
+    """Ids from a file or a pipe, told apart by its first bytes. Parquet from a pipe is read whole."""
     if not file.peek(4).startswith(b"PAR1"):
         yield from of_lines(_lines(file), name)
     elif file.seekable():

@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
-from syncer.errors import SyncerError, UsageError
+from syncer.errors import LockHeld, SyncerError, UsageError
 from syncer.lock import refuse_if_held
 from syncer.state import AccountState
+from syncer.summary import Failure, summary_text
 from syncer.terminal import write_error, write_out
 
 if TYPE_CHECKING:
-    from syncer.commands.exporting import Failure
     from syncer.config import Settings
     from syncer.summary import Exported
 
@@ -85,18 +85,30 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
 def run(args: argparse.Namespace) -> int:
     """Export the accounts, report, and return the exit code."""
     settings = _chosen(settings_of(args, with_accounts=True), args.account)
-    if len(settings.accounts) == 1:  # of several, one that is at work already must not hold back the others
-        sid = settings.accounts[0].sid
-        refuse_if_held(AccountState(settings.state_dir / sid).lock, sid)
-    from syncer.commands.interrupts import run_async
+    results: Sequence[Exported] = ()
+    failures: Sequence[Failure] = _at_work_already(settings)
+    if not failures:
+        from syncer.commands.interrupts import run_async
 
-    results, failures = run_async(lambda: _export_all(settings, args))
+        results, failures = run_async(lambda: _export_all(settings, args))
     if args.json:
         write_out(render_json(results, failures))
     _tell(results, failures, as_json=args.json)
     if len(settings.accounts) == 1 and failures:
         raise _OwnCode(failures[0])
     return exit_code_of(results, failures)
+
+
+def _at_work_already(settings: Settings) -> Sequence[Failure]:
+    """A look at the lock before anything slow is loaded; of several accounts one must not hold back the others."""
+    if len(settings.accounts) != 1:
+        return ()
+    sid = settings.accounts[0].sid
+    try:
+        refuse_if_held(AccountState(settings.state_dir / sid).lock, sid)
+    except LockHeld as held:
+        return (Failure(sid, held.exit_code, str(held)),)
+    return ()
 
 
 def render_json(results: Sequence[Exported], failures: Sequence[Failure]) -> str:
@@ -177,8 +189,6 @@ def _chosen(settings: Settings, sid: str | None) -> Settings:
 
 def _tell(results: Sequence[Exported], failures: Sequence[Failure], *, as_json: bool) -> None:
     """The summary is for people and goes to standard error; with several accounts each failure is named."""
-    from syncer.summary import summary_text
-
     width = shutil.get_terminal_size().columns
     if not as_json:
         for result in results:

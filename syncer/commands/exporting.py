@@ -30,6 +30,7 @@ from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.signing import load_signer
 from syncer.snapshot.store import open_store
 from syncer.state import AccountState
+from syncer.summary import Failure
 from syncer.version import VERSION
 from syncer.watchdog import watch_progress
 
@@ -46,15 +47,6 @@ class Choices:
     allow_drift: bool = False
     changes: bool = False
     confirm_vanished: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An account whose export failed."""
-
-    account_sid: str
-    exit_code: int
-    error: str
 
 
 async def export_accounts(

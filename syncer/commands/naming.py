@@ -5,7 +5,7 @@ from __future__ import annotations
 from syncer.accounts import is_account_sid
 from syncer.errors import UsageError
 from syncer.snapshot.catalog import list_accounts
-from syncer.snapshot.store import Store, open_store
+from syncer.snapshot.store import LocalStore, Store, open_store
 
 
 def open_existing(destination: str) -> Store:
@@ -16,6 +16,14 @@ def open_existing(destination: str) -> Store:
             f"the destination {destination} holds no snapshots",
             hint="check --destination, or run `syncer export` first",
         )
+    return store
+
+
+def open_any(destination: str) -> Store:
+    """The store of a destination that may be empty yet. Raises UsageError for a folder that is not there."""
+    store = open_store(destination)
+    if isinstance(store, LocalStore) and not store.root.is_dir():
+        raise UsageError(f"the destination {destination} is not there", hint="check --destination")
     return store
 
 

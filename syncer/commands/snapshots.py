@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.durations import show_duration, show_size
 from syncer.errors import SnapshotMismatch
-from syncer.terminal import harmless, write_out
+from syncer.terminal import harmless, write_error, write_out
 
 if TYPE_CHECKING:
     from syncer.snapshot.catalog import Published
@@ -58,6 +58,16 @@ class Listed:
         return (end - begin).total_seconds()
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A snapshot whose manifest cannot be read."""
+
+    account_sid: str
+    snapshot_id: str
+    mismatch: SnapshotMismatch
+    is_latest: bool
+
+
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Add the command and its options."""
     parser = subparsers.add_parser(
@@ -73,22 +83,36 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list. A snapshot whose manifest cannot be read does not hide the others: it is named at the end."""
+    """Print the list. One whose manifest cannot be read is named and hides no other; the newest of an account must be
+    readable: everything that says ``latest`` rests on it.
+    """
     settings = settings_of(args, with_accounts=False)
-    from syncer.commands.naming import accounts_meant, open_existing
+    from syncer.commands.naming import accounts_meant, open_any
+    from syncer.snapshot.catalog import list_accounts
 
-    store = open_existing(settings.destination)
+    store = open_any(settings.destination)
     found: list[Listed] = []
-    damaged: list[SnapshotMismatch] = []
-    for sid in accounts_meant(store, args.account):
-        _collect(store, sid, found, damaged)
-    write_out(_as_json(found) if args.json else _as_table(found))
-    if damaged:
-        raise damaged[0]
+    damaged: list[Damaged] = []
+    if not list_accounts(store):
+        write_error(f"the destination {settings.destination} holds no snapshots")
+    else:
+        for sid in accounts_meant(store, args.account):
+            _collect(store, sid, found, damaged)
+    write_out(_as_json(found, damaged) if args.json else _as_table(found))
+    return _told(damaged)
+
+
+def _told(damaged: list[Damaged]) -> int:
+    latest = [one.mismatch for one in damaged if one.is_latest]
+    for one in damaged:
+        if one.mismatch not in latest[:1]:
+            write_error(f"damaged: {one.mismatch}")
+    if latest:
+        raise latest[0]
     return 0
 
 
-def _collect(store: Store, sid: str, found: list[Listed], damaged: list[SnapshotMismatch]) -> None:
+def _collect(store: Store, sid: str, found: list[Listed], damaged: list[Damaged]) -> None:
     from syncer.snapshot.catalog import list_snapshot_ids, load_snapshot
     from syncer.snapshot.layout import signature_path
 
@@ -97,7 +121,7 @@ def _collect(store: Store, sid: str, found: list[Listed], damaged: list[Snapshot
         try:
             published = load_snapshot(store, sid, snapshot_id)
         except SnapshotMismatch as mismatch:
-            damaged.append(mismatch)
+            damaged.append(Damaged(sid, snapshot_id, mismatch, snapshot_id == ids[-1]))
             previous = None
             continue
         signed = store.exists(signature_path(sid, snapshot_id))
@@ -105,7 +129,7 @@ def _collect(store: Store, sid: str, found: list[Listed], damaged: list[Snapshot
         previous = published.manifest.users
 
 
-def _as_json(found: list[Listed]) -> str:
+def _as_json(found: list[Listed], damaged: list[Damaged]) -> str:
     snapshots = [
         {
             "account_sid": listed.manifest.account_sid,
@@ -125,7 +149,11 @@ def _as_json(found: list[Listed]) -> str:
         }
         for listed in found
     ]
-    return json.dumps({"version": 1, "snapshots": snapshots}, indent=2) + "\n"
+    unreadable = [
+        {"account_sid": one.account_sid, "snapshot_id": one.snapshot_id, "error": one.mismatch.message}
+        for one in damaged
+    ]
+    return json.dumps({"version": 1, "snapshots": snapshots, "damaged": unreadable}, indent=2) + "\n"
 
 
 def _as_table(found: list[Listed]) -> str:
@@ -155,7 +183,7 @@ def _cells(listed: Listed) -> tuple[str, ...]:
         "-" if listed.change is None else f"{listed.change:+,}" if listed.change else "0",
         f"{manifest.deleted_users:,}",
         show_size(listed.bytes),
-        show_duration(listed.seconds),
+        show_duration(listed.seconds) if listed.seconds else "<1 s",  # manifests of before kept whole seconds
         manifest.verdict,
         "yes" if listed.signed else "-",
     )

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.all and args.snapshot is not None:
         raise UsageError("--all checks every snapshot: do not name one beside it", hint="see syncer verify --help")
     from syncer.commands.naming import account_meant, accounts_meant, open_existing
-    from syncer.snapshot.catalog import find_snapshot
+    from syncer.snapshot.catalog import find_snapshot_id
     from syncer.snapshot.signing import load_trusted_keys
 
     store = open_existing(settings.destination)
@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
         reports = [report for sid in accounts_meant(store, args.account) for report in _history(store, sid, trusted)]
         write_out(_history_as_json(reports) if args.json else "".join(map(_as_text, reports)))
     else:
-        published = find_snapshot(store, account_meant(store, args.account), args.snapshot or "latest")
-        reports = [check_snapshot(store, published, trusted)]
+        sid = account_meant(store, args.account)
+        reports = [_report(store, sid, find_snapshot_id(store, sid, args.snapshot or "latest"), trusted)]
         write_out(_dumped(_as_json(reports[0])) if args.json else _as_text(reports[0]))
     _raise_first(reports)
     return 0
@@ -91,19 +91,26 @@ def check_snapshot(store: Store, published: Published, trusted: TrustedKeys | No
     return Report(manifest.account_sid, manifest.snapshot_id, manifest, False, checks)
 
 
+def _report(store: Store, sid: str, snapshot: str, trusted: TrustedKeys | None) -> Report:
+    from syncer.snapshot.catalog import load_snapshot
+
+    try:
+        return check_snapshot(store, load_snapshot(store, sid, snapshot), trusted)
+    except SnapshotMismatch as mismatch:
+        return _unreadable(sid, snapshot, mismatch)
+
+
+def _unreadable(sid: str, snapshot: str, mismatch: SnapshotMismatch, *, pruned: bool = False) -> Report:
+    return Report(sid, snapshot, None, pruned, [Check("manifest", False, mismatch.message)])
+
+
 def _history(store: Store, sid: str, trusted: TrustedKeys | None) -> Iterator[Report]:
     """Every snapshot of an account, oldest first; of a pruned one its manifest, its links and its signature."""
-    from syncer.snapshot.catalog import list_known_ids, list_snapshot_ids, load_snapshot
+    from syncer.snapshot.catalog import list_known_ids, list_snapshot_ids
 
     whole = list_snapshot_ids(store, sid)
     for snapshot in list_known_ids(store, sid):
-        try:
-            if snapshot in whole:
-                yield check_snapshot(store, load_snapshot(store, sid, snapshot), trusted)
-            else:
-                yield _pruned(store, sid, snapshot, trusted)
-        except SnapshotMismatch as mismatch:
-            yield Report(sid, snapshot, None, snapshot not in whole, [Check("manifest", False, mismatch.message)])
+        yield (_report if snapshot in whole else _pruned)(store, sid, snapshot, trusted)
 
 
 def _pruned(store: Store, sid: str, snapshot: str, trusted: TrustedKeys | None) -> Report:
@@ -111,7 +118,10 @@ def _pruned(store: Store, sid: str, snapshot: str, trusted: TrustedKeys | None) 
     from syncer.snapshot.manifest import parse
 
     path, data = read_manifest(store, sid, snapshot)
-    manifest = parse(data)
+    try:
+        manifest = parse(data)
+    except SnapshotMismatch as mismatch:
+        return _unreadable(sid, snapshot, mismatch, pruned=True)
     ours = (manifest.account_sid, manifest.snapshot_id) == (sid, snapshot)
     place = Check("manifest", ours, f"{path} is {'what is left of it' if ours else 'of another snapshot'}")
     checks = [place, check_previous(store, manifest), *check_place(store, sid, snapshot, trusted)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from syncer.errors import SnapshotMismatch, UsageError
 from syncer.snapshot import layout
 from syncer.snapshot.manifest import Manifest, parse
-from syncer.snapshot.store import FileMissing, Store
+from syncer.snapshot.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,17 @@ def load_snapshot(store: Store, account_sid: str, snapshot_id: str) -> Published
 
 def find_snapshot(store: Store, account_sid: str, name: str) -> Published:
     """A snapshot by its id, ``latest`` or ``previous``. Raises UsageError when there is none of that name."""
+    return load_snapshot(store, account_sid, find_snapshot_id(store, account_sid, name))
+
+
+def find_snapshot_id(store: Store, account_sid: str, name: str) -> str:
+    """The id of a snapshot by any of its names; its manifest is there, and may be damaged. Raises UsageError."""
     ids = list_snapshot_ids(store, account_sid)
     steps_back = {"latest": 1, "previous": 2}.get(name)
-    wanted = ids[-steps_back] if steps_back and len(ids) >= steps_back else name
-    try:
-        if layout.is_snapshot_id(wanted):
-            return load_snapshot(store, account_sid, wanted)
-    except FileMissing:
-        pass
+    if steps_back and len(ids) >= steps_back:
+        return ids[-steps_back]
+    if name in ids:
+        return name
     raise UsageError(
         f"account {account_sid} has no snapshot {name!a} at this destination",
         hint="`syncer snapshots` lists those it has",
