@@ -39,10 +39,13 @@ def storage_errors(path: Path, verb: str = "written") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason, hint = _REASONS.get(
-            error.errno or 0, (error.strerror or "unknown reason", "repair it and run again: it resumes")
-        )
-        raise StorageFailed(f"{path} cannot be {verb}: {reason}", hint=hint) from None
+        raise _failure(path, verb, error) from None
+
+
+def _failure(path: Path, verb: str, error: OSError) -> StorageFailed:
+    unknown = (error.strerror or "unknown reason", "repair it and run again: it resumes")
+    reason, hint = _REASONS.get(error.errno or 0, unknown)
+    return StorageFailed(f"{path} cannot be {verb}: {reason}", hint=hint)
 
 
 def make_folder(path: Path) -> None:
@@ -101,11 +104,10 @@ class HashingFile:
         self._sha256.update(view)
         self.bytes += len(view)
         try:
-            with storage_errors(self.path):
-                _write_all(self._descriptor, view)
-        except StorageFailed as failure:
-            self._failure = failure
-            raise
+            _write_all(self._descriptor, view)
+        except OSError as error:
+            self._failure = _failure(self.path, "written", error)
+            raise self._failure from None
         return len(view)
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ DATA_FOLDERS = (*FORMATS, CHANGES)
 """Below each of them lies a Hive partition for each snapshot."""
 
 _ID_FORMAT = "%Y%m%dT%H%M%SZ"
-_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_ID = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 _SID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 ID_PREFIX = "snapshot_id="
 _ACCOUNT_PREFIX = "account_sid="
@@ -42,8 +42,6 @@ def next_snapshot_id(taken: str) -> str:
 
 def is_snapshot_id(text: str) -> bool:
     """Whether a text is an id of a snapshot: a time that exists."""
-    if not _ID.fullmatch(text):
-        return False
     try:
         snapshot_time(text)
     except ValueError:
@@ -52,8 +50,11 @@ def is_snapshot_id(text: str) -> bool:
 
 
 def snapshot_time(snapshot: str) -> datetime:
-    """When the run of a snapshot started, in UTC."""
-    return datetime.strptime(snapshot, _ID_FORMAT).replace(tzinfo=UTC)
+    """When the run of a snapshot started, in UTC. Raises ValueError for a text that is no id."""
+    if (found := _ID.fullmatch(snapshot)) is None:
+        raise ValueError(f"{snapshot!a} is not the id of a snapshot")
+    year, month, day, hour, minute, second = map(int, found.groups())
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
 
 
 def snapshot_date(snapshot: str) -> str:

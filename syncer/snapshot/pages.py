@@ -20,6 +20,8 @@ from syncer.snapshot.store import Store
 _ROWS_AT_ONCE = 8192
 _NAMES = tuple(field.name for field in fields(PageRecord))
 _COUNTS = {"stretch", "sequence", "asked", "page_size", "users", "rejects", "stitch"}
+_REPEATING = ["stretch", "page_size", "users", "rejects", "end", "ending"]
+"""Columns of few values: for all others, nearly always distinct, a dictionary would only cost."""
 _OPTIONAL = {"token", "next", "end", "first_id", "last_id", "min_id", "max_id", "ending", "stitch", "stitch_id"}
 
 
@@ -37,7 +39,9 @@ def write_page_index(records: Iterable[PageRecord], path: Path, final_path: str)
     file = HashingFile(path)
     rows = 0
     try:
-        writer = pq.ParquetWriter(file, PAGE_SCHEMA, compression="zstd", write_page_checksum=True)
+        writer = pq.ParquetWriter(
+            file, PAGE_SCHEMA, compression="zstd", use_dictionary=_REPEATING, write_page_checksum=True
+        )
         stream = iter(records)
         while chunk := list(islice(stream, _ROWS_AT_ONCE)):
             columns = [pa.array([getattr(r, name) for r in chunk], _type(name)) for name in _NAMES]

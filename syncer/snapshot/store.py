@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
@@ -128,7 +129,7 @@ class LocalStore:
         path = self._at(folder)
         with files.storage_errors(path, "listed"):
             try:
-                return sorted(p.name for p in path.iterdir() if not p.name.endswith(files.TEMPORARY_SUFFIX))
+                return sorted(name for name in os.listdir(path) if not name.endswith(files.TEMPORARY_SUFFIX))
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
@@ -138,7 +139,7 @@ class LocalStore:
             return at.stat().st_size if at.is_file() else None
 
     def exists(self, path: str) -> bool:
-        return self._at(path).exists()
+        return os.path.exists(self._at(path))
 
     def read(self, path: str) -> bytes:
         with self.open(path) as file, files.storage_errors(self._at(path), "read"):
@@ -226,9 +227,14 @@ class LocalStore:
         self.remove(path)
 
     def _at(self, path: str) -> Path:
-        if any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
-            raise ValueError(f"{path!a} leaves the destination")
-        return self.root / path
+        return _below(self.root, path)
+
+
+@lru_cache(1024)  # a few dozen paths are asked for again and again
+def _below(root: Path, path: str) -> Path:
+    if any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
+        raise ValueError(f"{path!a} leaves the destination")
+    return root / path
 
 
 def _lock(descriptor: int, folder: Path) -> None:

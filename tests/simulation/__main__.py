@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +25,32 @@ from tests.simulation.scenario import scenario
 
 CHUNK = 50
 SEED_SECONDS_MAX = 5
-"""Real time for one seed; a run that does not end is a finding."""
+"""Processor time for one seed, whatever else the machine does; a run that does not end is a finding."""
+Failure = tuple[int, str]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What many seeds came to."""
+
+    seeds: int = 0
+    requests: int = 0
+    nights: collections.Counter[str] = field(default_factory=collections.Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, done: Iterable[Outcome], failed: list[Failure]) -> None:
+        """Count one chunk."""
+        for outcome in done:
+            self.seeds += 1
+            self.nights.update(outcome.nights)
+            self.requests += outcome.requests
+        self.seeds += len(failed)
+        self.failures += failed
+
+    def line(self, seconds: float) -> str:
+        """All of it in one line; a night is a crawl."""
+        crawls = f"{self.nights.total()} crawls, {self.requests} requests, {len(self.failures)} failed"
+        return f"{self.seeds} seeds, {crawls}, {seconds:.1f} s, {self.seeds / seconds:.0f} seeds/s"
 
 
 def folder_for_seeds() -> str | None:
@@ -37,7 +64,7 @@ def run_seed(seed: int, *, twice: bool = False) -> Outcome:
     for _ in range(2 if twice else 1):
         folder = Path(tempfile.mkdtemp(prefix="syncer-simulation-", dir=folder_for_seeds()))
         try:
-            outcomes.append(simulate(scenario(seed), folder))
+            outcomes.append(simulate(scenario(seed), folder, with_digest=twice))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     if outcomes[0] != outcomes[-1]:
@@ -45,23 +72,22 @@ def run_seed(seed: int, *, twice: bool = False) -> Outcome:
     return outcomes[0]
 
 
-def run_chunk(seeds: list[int], twice: bool = False) -> tuple[list[Outcome], list[tuple[int, str]]]:
+def run_chunk(seeds: Iterable[int], twice: bool = False) -> tuple[list[Outcome], list[Failure]]:
     """Many seeds in one process."""
     logging.disable(logging.CRITICAL)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    gc.disable()  # everything of a chunk is freed at its end
-    signal.signal(signal.SIGALRM, _too_long)
+    gc.freeze()  # what is loaded by now stays: only what the seeds leave behind is looked through
+    signal.signal(signal.SIGPROF, _too_long)
     done, failed = [], []
     for seed in seeds:
-        signal.alarm(SEED_SECONDS_MAX)
+        signal.setitimer(signal.ITIMER_PROF, SEED_SECONDS_MAX)
         try:
             done.append(run_seed(seed, twice=twice))
         except BaseException:
             failed.append((seed, traceback.format_exc(limit=-4)))
         finally:
-            signal.alarm(0)
-    gc.collect()
+            signal.setitimer(signal.ITIMER_PROF, 0)
     return done, failed
 
 
@@ -73,39 +99,42 @@ def _too_long(number: int, frame: object) -> None:
     raise DidNotEnd(f"the seed did not end within {SEED_SECONDS_MAX} s")
 
 
+def run_all(first: int, seeds: int, *, jobs: int, twice: bool, every: int) -> Tally:
+    """Seeds from ``first`` on, in processes. After ``every`` seeds a line says what came of all so far, and where to
+    go on: whoever is interrupted need not begin again."""
+    chunks = [range(n, min(n + CHUNK, first + seeds)) for n in range(first, first + seeds, CHUNK)]
+    tally, started, due = Tally(), time.monotonic(), every
+    with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
+        for chunk, (done, failed) in zip(chunks, pool.map(run_chunk, chunks, [twice] * len(chunks)), strict=True):
+            tally.add(done, failed)
+            for failure in failed:
+                print(_words(failure), flush=True)
+            if tally.seeds >= due:
+                due += every
+                print(f"{tally.line(time.monotonic() - started)}; go on with --first {chunk.stop}", flush=True)
+    for words, times in tally.nights.most_common():
+        print(f"{times:9d}  {words}")
+    print(tally.line(time.monotonic() - started))
+    return tally
+
+
+def _words(failure: Failure) -> str:
+    seed, trace = failure
+    return f"seed {seed} failed; again: python -m tests.simulation --first {seed} --seeds 1 --jobs 1\n{trace}"
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
-    parser.add_argument("--seeds", type=int, default=1000, help="how many")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many; each is one to three crawls, two on average")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--twice", action="store_true", help="run each seed twice and compare all bytes")
-    parser.add_argument("--every", type=int, default=20_000, help="print progress after so many")
+    parser.add_argument("--every", type=int, default=10_000, help="seeds between two lines of progress")
     args = parser.parse_args()
-    started = time.monotonic()
-    seeds = list(range(args.first, args.first + args.seeds))
-    chunks = [seeds[n : n + CHUNK] for n in range(0, len(seeds), CHUNK)]
-    tally: collections.Counter[str] = collections.Counter()
-    failures: list[tuple[int, str]] = []
-    count = requests = 0
-    with concurrent.futures.ProcessPoolExecutor(args.jobs) as pool:
-        for done, failed in pool.map(run_chunk, chunks, [args.twice] * len(chunks)):
-            for outcome in done:
-                tally.update(outcome.nights)
-                requests += outcome.requests
-            count += len(done) + len(failed)
-            failures += failed
-            if count % args.every < CHUNK and count >= args.every:
-                print(f"{count} seeds, {len(failures)} failed, {time.monotonic() - started:.0f} s", flush=True)
-    for words, times in tally.most_common():
-        print(f"{times:9d}  {words}")
-    seconds = time.monotonic() - started
-    speed = f"{seconds:.1f} s, {count / seconds:.0f} seeds/s"
-    print(f"{count} seeds, {sum(tally.values())} nights, {requests} requests, {speed}")
-    for seed, trace in failures[:5]:
-        print(f"\nseed {seed} failed; again: python -m tests.simulation --first {seed} --seeds 1 --jobs 1\n{trace}")
-    print(f"{len(failures)} failed")
-    return 1 if failures else 0
+    tally = run_all(args.first, args.seeds, jobs=args.jobs, twice=args.twice, every=args.every)
+    print(f"{len(tally.failures)} failed")
+    return 1 if tally.failures else 0
 
 
 if __name__ == "__main__":

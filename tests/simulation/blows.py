@@ -90,7 +90,7 @@ class Life:
         if self._task is None or self._task.done():
             return
         self.heir = self.folder.with_name(f"{self.folder.name}+")
-        shutil.copytree(self.folder, self.heir)
+        shutil.copytree(self.folder, self.heir, copy_function=shutil.copyfile)
         self._task.cancel()
 
     def _cancel(self) -> None:

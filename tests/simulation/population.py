@@ -12,7 +12,6 @@ from tests.simulation.scenario import DAY_SECONDS, Scenario
 
 EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 """The wall clock at virtual time 0, in seconds since 1970."""
-LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 @dataclass(slots=True)
@@ -88,10 +87,8 @@ class Population:
 
     def _create(self, request: int, now: int) -> None:
         self.changes += 1
-        head = "".join(LETTERS[(self.changes >> (5 * j)) & 31] for j in range(9, -1, -1))
-        tail = "".join(self.random.choices(LETTERS, k=16))
-        user_id = f"comms_pushnotificationuser_{head}{tail}"
-        place = "".join(self.random.choices(LETTERS, k=12)) if self.s.random_places else user_id
+        user_id = f"comms_pushnotificationuser_{self.changes:010x}{self.random.getrandbits(64):016x}"
+        place = f"{self.random.getrandbits(48):012x}" if self.s.random_places else user_id
         user = User(user_id, place, now, now, None, request, versions=[(now, None, request)])
         self.users[user_id] = user
         self.everyone.append(user)
