@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,36 @@ def test_the_parts_are_linked_and_outlive_what_delta_removes(exports: Path, tmp_
     DeltaTable(str(table)).vacuum(0, enforce_retention_duration=False, dry_run=False)
     assert [path.name[:16] for path in table.glob("*.parquet")] == [SECOND]
     assert part.exists()
+
+
+def test_parts_on_another_disk_are_copied_and_what_a_killed_copy_left_goes_after_a_day(
+    exports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_disk(*paths: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    table = tmp_path / "users"
+    load(exports, table, FIRST)
+    for name, age_seconds in (("old", 90_000), ("new", 60)):
+        leftover = table / f".{name}.syncer-tmp"
+        leftover.write_bytes(b"half")
+        os.utime(leftover, (time.time() - age_seconds,) * 2)
+    monkeypatch.setattr("syncer.load.into_delta.os.link", other_disk)
+    assert load(exports, table, SECOND) == 0
+    assert rows(table) == users_table(range(500), 10).to_pylist()
+    part = next((exports / "parquet").rglob(f"snapshot_id={SECOND}/*.parquet"))
+    assert [path.samefile(part) for path in table.glob(f"{SECOND}*")] == [False]
+    assert [path.name for path in table.glob(".*.syncer-tmp")] == [".new.syncer-tmp"]
+
+
+def test_links_of_a_load_that_was_killed_before_its_commit_are_taken_up(exports: Path, tmp_path: Path) -> None:
+    table, other = tmp_path / "users", tmp_path / "other"
+    load(exports, table, FIRST)
+    load(exports, other, SECOND)
+    for path in other.glob("*.parquet"):
+        os.link(path, table / path.name)
+    assert load(exports, table, SECOND) == 0
+    assert rows(table) == users_table(range(500), 10).to_pylist()
 
 
 def test_an_older_snapshot_needs_to_be_wanted(

@@ -60,6 +60,22 @@ def test_a_table_is_the_newest_snapshot_and_tags_name_those_before(exports: Path
     assert [task.file.file_path for task in table.scan().plan_files()] == [f"file://{part}" for part in parts]
 
 
+def test_a_new_table_has_its_users_from_its_first_commit_on(exports: Path) -> None:
+    load(exports, FIRST)
+    metadata = load_catalog("tests").load_table("crm.users").metadata
+    assert [len(metadata.snapshots), len(metadata.metadata_log)] == [1, 1]  # the other one placed the tag
+
+
+def test_a_table_that_another_load_has_made_meanwhile_is_noticed(
+    exports: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(exports, FIRST)
+    monkeypatch.setattr("syncer.load.into_iceberg._table", lambda catalog, identifier: None)
+    assert load(exports, SECOND) == 7
+    assert "tests.crm.users was changed by somebody else meanwhile; run again" in capsys.readouterr().err
+    assert read() == users_table(range(300)).to_pylist()
+
+
 def test_an_older_snapshot_needs_to_be_wanted(exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load(exports, SECOND)
     assert load(exports, FIRST) == 5

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ _NAME = re.compile(
     r"(?P<snapshot>[0-9]{8}T[0-9]{6}Z)-(?P<account>[A-Za-z0-9_-]+)-(?P<sha256>[0-9a-f]{16})-part-[0-9]+\."
 )
 _DIGITS_OF_SHA256 = 16
+_UNFINISHED = ".syncer-tmp"
+_UNFINISHED_SECONDS_MAX = 86_400
 _COLUMNS = (
     ("id", "string", False),
     ("created_at", "timestamp", False),
@@ -84,17 +87,25 @@ def _place(part: Part, destination: Path, folder: Path, source: Source, mode: Mo
     path = f"{shelf}{source.snapshot_id}-{source.account_sid}-{sha256}-{name}"
     final = folder / path
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{secrets.token_hex(8)}.tmp")
+    _link_or_copy(destination / part.path, final)
+    return path
+
+
+def _link_or_copy(part: Path, final: Path) -> None:
+    """In one step; a link of a killed load is as good as a new one."""
+    with suppress(OSError):
+        os.link(part, final)
+    if final.exists() and final.samefile(part):
+        return
+    for leftover in final.parent.glob(f".*{_UNFINISHED}"):  # of a copy that was killed: vacuum passes hidden files by
+        if time.time() - leftover.stat().st_mtime > _UNFINISHED_SECONDS_MAX:
+            leftover.unlink(missing_ok=True)
+    temporary = final.with_name(f".{secrets.token_hex(8)}{_UNFINISHED}")
     try:
-        try:
-            os.link(destination / part.path, temporary)
-        except OSError:
-            shutil.copyfile(destination / part.path, temporary)
+        shutil.copyfile(part, temporary)
         os.replace(temporary, final)
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-    return path
+        temporary.unlink(missing_ok=True)
 
 
 def _commit(

@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError, ValidationError
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NoSuchTableError,
+    RESTError,
+    TableAlreadyExistsError,
+    ValidationError,
+)
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -50,9 +56,9 @@ def load_iceberg(location: str, files_at: str, source: Source, mode: Mode, *, al
         table = _table(catalog, identifier)
         held = _held(table, location) if table else []
         changed = needs_load(held, location, source, mode, allow_older=allow_older)
-        table = table or _create(catalog, identifier)
         if changed:
-            _register(table, [f"{files_at}/{part.path}" for part in source.parts], source)
+            table = _register(catalog, identifier, table, [f"{files_at}/{part.path}" for part in source.parts], source)
+        assert table is not None
         _tag(table, source)
         count = _count(table)
     if count != source.users:
@@ -67,11 +73,6 @@ def _table(catalog: Catalog, identifier: str) -> Table | None:
         return None
 
 
-def _create(catalog: Catalog, identifier: str) -> Table:
-    catalog.create_namespace_if_not_exists(identifier.rpartition(".")[0])
-    return catalog.create_table(identifier, _SCHEMA)
-
-
 def _held(table: Table, location: str) -> list[Held]:
     """What the current snapshot says it holds. Raises UsageError when somebody else wrote last."""
     current = table.current_snapshot()
@@ -83,14 +84,19 @@ def _held(table: Table, location: str) -> list[Held]:
     return [Held("replace", said[_ACCOUNT], said[_SNAPSHOT], said[_SHA256])]
 
 
-def _register(table: Table, uris: list[str], source: Source) -> None:
-    """Remove what was registered and register the parts: one commit, so that a reader sees either."""
+def _register(catalog: Catalog, identifier: str, table: Table | None, uris: list[str], source: Source) -> Table:
+    """Remove what was registered and register the parts: one commit, so that a reader sees either, or a table that was
+    not there before. The table as it is then."""
     said = {_ACCOUNT: source.account_sid, _SNAPSHOT: source.snapshot_id, _SHA256: source.manifest_sha256}
-    with table.transaction() as transaction, warnings.catch_warnings():
+    if table is None:
+        catalog.create_namespace_if_not_exists(identifier.rpartition(".")[0])
+    change = table.transaction() if table else catalog.create_table_transaction(identifier, _SCHEMA)
+    with change as transaction, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that a table without rows has none to delete
-        if table.current_snapshot() is not None:
+        if table and table.current_snapshot() is not None:
             transaction.delete(AlwaysTrue(), snapshot_properties=said)
         transaction.add_files(uris, snapshot_properties=said, check_duplicate_files=False)
+    return catalog.load_table(identifier)
 
 
 def _tag(table: Table, source: Source) -> None:
@@ -109,7 +115,7 @@ def _count(table: Table) -> int:
 def _errors(location: str) -> Iterator[None]:
     try:
         yield
-    except CommitFailedException:
+    except (CommitFailedException, TableAlreadyExistsError):
         raise LockHeld(f"{location} was changed by somebody else meanwhile", hint="run again") from None
     except (RESTError, OSError, ValidationError) as error:
         raise StorageFailed(f"{location} failed with {type(error).__name__}", hint="the table is as it was") from None

@@ -1,0 +1,210 @@
+"""Kills loads into DuckDB, Delta and Iceberg with SIGKILL at instants spread over the whole load, looks at the
+table as a reader would, loads again, and once more.
+
+    python -m tests.load_crash WORK_FOLDER KILLS [CASE ...]
+
+Prints one JSON object for all cases. The parent only imports the libraries, so it may fork.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+USERS, OLD_USERS, PART_ROWS = 20_000, 5_000, 2_048
+CASES = {
+    "duckdb": ("duckdb:///{}/users.db", "replace"),
+    "duckdb-scd2": ("duckdb:///{}/users.db", "scd2"),
+    "duckdb-history": ("duckdb:///{}/users.db", "append-history"),
+    "delta": ("delta:{}", "replace"),
+    "delta-history": ("delta:{}", "append-history"),
+    "iceberg": ("iceberg:crash.crm.users", "replace"),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of load, with its table in ``place``."""
+
+    name: str
+    place: Path
+    exports: Path
+
+    def load(self, snapshot: str, report: Path) -> None:
+        """In a child. Raises AssertionError when it does not end with 0."""
+        from syncer.commands.main import main as syncer_main
+
+        where, mode = CASES[self.name]
+        descriptor = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(descriptor, 1)
+        flags = ["--destination", str(self.exports), "--mode", mode, "--json", "--log-level", "error"]
+        assert syncer_main(["load", where.format(self.place), snapshot, *flags]) == 0
+
+    def look(self, report: Path) -> None:
+        """In a child: a hash of every row that a reader sees, which snapshots the table says it holds, and its tags."""
+        rows, said, tags = _LOOKS[self.name.partition("-")[0]](self.place)
+        digest = hashlib.sha256(repr(sorted(rows, key=repr)).encode()).hexdigest()
+        report.write_text(json.dumps({"rows": len(rows), "sha256": digest, "said": sorted(said), "tags": sorted(tags)}))
+
+    def load_twice(self, snapshot: str, report: Path) -> None:
+        """In a child: finish what was killed, then find that there is nothing left to do."""
+        self.load(snapshot, report)
+        self.load(snapshot, report)
+        assert json.loads(report.read_bytes())["changed"] is False
+        self.look(report)
+
+
+Seen = tuple[list[Any], list[str], list[str]]
+
+
+def look_duckdb(place: Path) -> Seen:
+    import duckdb
+
+    with duckdb.connect(str(place / "users.db")) as connection:
+        rows = connection.execute("SELECT CAST(COLUMNS(*) AS text) FROM users").fetchall()
+        said = connection.execute("SELECT snapshot_id FROM syncer_loads").fetchall()
+        tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE table_name NOT LIKE '%stage'")
+        assert sorted(tables.fetchall()) == [("syncer_loads",), ("users",)]
+    return rows, [snapshot for (snapshot,) in said], []
+
+
+def look_delta(place: Path) -> Seen:
+    from deltalake import DeltaTable
+
+    table = DeltaTable(str(place))
+    return _rows(table.to_pyarrow_table()), [uri.rpartition("/")[2][:16] for uri in table.file_uris()], []
+
+
+def look_iceberg(place: Path) -> Seen:
+    from pyiceberg.catalog import load_catalog
+
+    table = load_catalog("crash").load_table("crm.users")
+    current = table.current_snapshot()
+    assert current is not None
+    assert current.summary is not None
+    said = current.summary.additional_properties["syncer.snapshot_id"]
+    return _rows(table.scan().to_arrow()), [said], list(table.metadata.refs)
+
+
+def _rows(table: Any) -> list[Any]:
+    return list(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
+
+
+_LOOKS: dict[str, Callable[[Path], Seen]] = {
+    "duckdb": look_duckdb,
+    "delta": look_delta,
+    "iceberg": look_iceberg,
+}
+
+
+def child(work: Callable[[], None], kill_after_seconds: float | None = None) -> int:
+    """Run it in a process of its own; 0, or less for a failure, or the signal it was killed with."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    if kill_after_seconds is not None:
+        time.sleep(kill_after_seconds)
+        os.kill(pid, signal.SIGKILL)  # a child that has ended by itself is still there to be waited for
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return -code if code < 0 else -abs(code)
+
+
+@dataclass(frozen=True)
+class States:
+    """A table as it was before, how long the new load takes, and the table after it."""
+
+    old: dict[str, Any]
+    seconds: float
+    new: dict[str, Any]
+
+    def is_whole(self, found: dict[str, Any]) -> bool:
+        """Whether that is the old table or the new one. A tag may come a moment later."""
+        return {**found, "tags": []} in ({**self.old, "tags": []}, {**self.new, "tags": []})
+
+
+def prepare(case: Case, template: Path, snapshots: tuple[str, str]) -> States:
+    """An old table, copied to ``template``; and what a load makes of it that nobody disturbs, the second time."""
+    report, (old_id, new_id) = template.with_suffix(".json"), snapshots
+    case.place.mkdir()
+    assert child(partial(case.load, old_id, report)) == 0
+    old = seen(case, report)
+    shutil.copytree(case.place, template)
+    for _ in range(2):
+        restore(case, template)
+        began = time.monotonic()
+        assert child(partial(case.load, new_id, report)) == 0
+        seconds = time.monotonic() - began
+    return States(old, seconds, seen(case, report))
+
+
+def restore(case: Case, template: Path) -> None:
+    shutil.rmtree(case.place, ignore_errors=True)
+    shutil.copytree(template, case.place)
+
+
+def seen(case: Case, report: Path) -> dict[str, Any]:
+    assert child(partial(case.look, report)) == 0
+    return dict(json.loads(report.read_bytes()))
+
+
+def run_case(case: Case, template: Path, snapshots: tuple[str, str], kills: int) -> dict[str, Any]:
+    """Kill, look, finish, look."""
+    states, report = prepare(case, template, snapshots), template.with_suffix(".json")
+    count, problems, killed = {"old": 0, "new": 0}, [], 0
+    for number in range(kills):
+        restore(case, template)
+        after = states.seconds * (number + 0.5) / kills
+        killed += child(partial(case.load, snapshots[1], report), after) == signal.SIGKILL
+        found = seen(case, report)
+        if not states.is_whole(found):
+            problems.append(f"killed after {after:.3f} s: a reader sees {found}")
+        count["old" if found["said"] == states.old["said"] else "new"] += 1
+        again = child(partial(case.load_twice, snapshots[1], report))
+        if again or json.loads(report.read_bytes()) != states.new:
+            problems.append(f"killed after {after:.3f} s: the next loads ended with {again}: {report.read_text()}")
+    shutil.rmtree(case.place)
+    return {"killed": killed, "seconds": round(states.seconds, 3), **count, "problems": problems}
+
+
+def main(work: Path, kills: int, names: list[str]) -> None:
+    """Publish two snapshots, then take the cases one by one."""
+    settings = {"TYPE": "sql", "URI": f"sqlite:///{work}/iceberg/catalog.db", "WAREHOUSE": f"file://{work}/iceberg"}
+    os.environ.update({f"PYICEBERG_CATALOG__CRASH__{name}": value for name, value in settings.items()})
+    for module in ("duckdb", "delta", "iceberg"):
+        importlib.import_module(f"syncer.load.into_{module}")  # before the forks, and after what it reads from there
+    importlib.import_module("syncer.commands.loading")
+    from syncer.snapshot.sinks import SinkOptions
+    from tests.loaded_data import FIRST, SECOND, publish_users
+
+    options = SinkOptions(part_rows=PART_ROWS, group_rows=PART_ROWS, frame_rows=PART_ROWS)
+    exports = work / "exports"
+    assert child(lambda: (publish_users(exports, OLD_USERS, FIRST, options=options), None)[1]) == 0
+    more = {"changed_each": 10, "skipped_each": 7}
+    assert child(lambda: (publish_users(exports, USERS, SECOND, options=options, **more), None)[1]) == 0  # type: ignore[arg-type]
+    found = {}
+    for name in names or CASES:
+        case = Case(name, work / name.partition("-")[0], exports)
+        found[name] = run_case(case, work / f"{name}.template", (FIRST, SECOND), kills)
+        print(f"{name}: {found[name]}", file=sys.stderr)
+    print(json.dumps(found))
+    sys.exit(any(outcome["problems"] for outcome in found.values()))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3:])
