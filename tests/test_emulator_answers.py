@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from syncer.emulator.answers import Answer, error, gateway_error, refusal, retry_after
+from syncer.emulator.answers import BODY_FORMS, HOSTILE, Answer, error, gateway_error, in_form, refusal, retry_after
 
 
 def test_an_error_is_a_list_with_code_message_link_and_context() -> None:
@@ -29,6 +29,7 @@ def test_an_error_is_a_list_with_code_message_link_and_context() -> None:
         ("classic", "application/json", ["code", "message", "more_info", "status"]),
         ("errors", "application/json", ["errors"]),
         ("problem", "application/problem+json", ["type", "title", "status", "detail", "code"]),
+        ("hostile", "application/json", ["errors"]),
     ],
 )
 def test_a_refusal_has_the_form_asked_for(form: str, content_type: str, keys: list[str]) -> None:
@@ -41,6 +42,18 @@ def test_a_refusal_may_be_html_or_empty() -> None:
     assert refusal(403, "html") == gateway_error(403)
     assert refusal(403, "empty") == Answer(403, b"", None)
     assert json.loads(refusal(403, "classic").body)["code"] == 70051
+
+
+def test_an_error_keeps_its_code_words_and_headers_in_every_form() -> None:
+    plain = error(429, "Slow down.").with_headers({"Retry-After": "3"})
+    assert in_form(plain, "errors") is plain
+    for form in BODY_FORMS:
+        answer = in_form(plain, form)
+        assert (answer.status, answer.headers) == (429, {"Retry-After": "3"})
+    assert json.loads(in_form(plain, "classic").body)["code"] == 20429
+    assert json.loads(in_form(plain, "problem").body)["detail"] == "Slow down."
+    first, second = json.loads(in_form(plain, "hostile").body)["errors"]
+    assert (first["message"], first["context"], second["message"]) == ("Slow down." + HOSTILE, HOSTILE, "Slow down.")
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,42 @@ async def test_a_forbidden_account_gets_403_in_the_form_asked_for(form: str, con
         assert (got.status, got.headers.get("Content-Type"), got.body == b"") == (403, content_type, form == "empty")
 
 
+@pytest.mark.parametrize(
+    ("status", "options", "content_type"),
+    [
+        (500, {}, "application/json"),
+        (500, {"error_body": "problem"}, "application/problem+json"),
+        (429, {"error_body": "html"}, "text/html"),
+        (502, {}, "text/html"),
+        (504, {"gateway_body": "classic", "error_body": "html"}, "application/json"),
+        (401, {"error_body": "html"}, "application/json"),
+    ],
+)
+async def test_errors_have_the_body_asked_for(status: int, options: dict[str, Any], content_type: str) -> None:
+    async with client(fault=((parse_fault(str(status)), 1.0),), **options) as one:
+        got = await one.page()
+        assert (got.status, got.headers["Content-Type"]) == (status, content_type)
+        assert "Twilio-Request-Id" in got.headers
+
+
+@pytest.mark.parametrize("answer", ["400", "404", "410", "422", "500", "first-page"])
+async def test_a_bad_token_has_the_answer_asked_for(answer: str) -> None:
+    async with client(users=120, bad_token=answer) as one:
+        got = await one.page(pageToken="nonsense")
+        if answer == "first-page":
+            assert got.json == (await one.page()).json
+        else:
+            assert got.status == int(answer)
+
+
+async def test_a_page_takes_longer_with_more_users() -> None:
+    async with client(users=300, latency_per_user=1.0) as one:
+        await one.page(pageSize=1)
+        await one.page(pageSize=300)
+        took = [entry.end - entry.start for entry in one.emulator.log if entry.end is not None]
+    assert took[0] < 0.3 <= took[1]
+
+
 async def test_every_answer_has_a_request_id_that_the_log_knows() -> None:
     async with client(fault=((parse_fault("500"), 0.5),)) as one:
         got = [await one.page() for _ in range(20)]

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from syncer.emulator.faults import parse_fault
+from syncer.emulator.frames import LONG_HEADER_BYTES
 from tests.emulator_client import Client, client
 
 
@@ -68,6 +69,34 @@ async def test_gzip_cut_is_framed_well_and_ends_within_the_stream() -> None:
     unpacker = zlib.decompressobj(31)
     assert (await whole()).startswith(unpacker.decompress(body))
     assert not unpacker.eof
+
+
+async def test_gzip_crc_is_whole_but_for_its_checksum() -> None:
+    head, body, _ = await broken("gzip-crc")
+    assert length_of(head) == len(body)
+    assert zlib.decompressobj(-15).decompress(body[10:]) == await whole()
+    with pytest.raises(gzip.BadGzipFile):
+        gzip.decompress(body)
+
+
+async def test_lengths_that_contradict_each_other() -> None:
+    head, body, _ = await broken("two-lengths")
+    assert (head.count(b"content-length: "), body) == (2, await whole())
+    head, body, _ = await broken("length-and-chunked")
+    assert b"content-length: %d\r\ntransfer-encoding: chunked" % len(await whole()) in head
+    assert body.endswith(b"\r\n0\r\n\r\n")
+
+
+async def test_a_long_header_is_longer_than_any_client_reads() -> None:
+    head, body, _ = await broken("long-header")
+    assert len(head) > LONG_HEADER_BYTES
+    assert body == await whole()
+
+
+async def test_drip_head_never_comes_to_the_body() -> None:
+    head, body, one = await broken("drip-head:0.001", wait_seconds=0.3)
+    assert head.count(b"x-") > 20
+    assert (body, one.emulator.log[0].bytes) == (b"", 0)
 
 
 async def test_drip_sends_a_byte_now_and_then() -> None:
@@ -166,6 +195,6 @@ async def test_bodies_are_compressed_where_asked_and_accepted(compress: str) -> 
 
 
 def test_gzip_is_a_plain_member() -> None:
-    from syncer.emulator.wire import gzipped
+    from syncer.emulator.frames import gzipped
 
     assert gzip.decompress(gzipped(b"abc" * 100)) == b"abc" * 100

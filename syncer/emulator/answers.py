@@ -10,6 +10,9 @@ import orjson
 
 JSON = "application/json"
 _HTML = b"<html><head><title>%d</title></head><body><h1>%d</h1><hr>gateway</body></html>\n"
+BODY_FORMS = ("errors", "classic", "problem", "html", "empty", "hostile")
+"""The documented list of errors, the older object, RFC 9457, a gateway's page, nothing, and one to steer a terminal."""
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\0\r\nsyncer: error: forged"
 _MESSAGES = {
     400: (20404, "Malformed request."),
     401: (20003, "Authenticate"),
@@ -45,28 +48,34 @@ def error(status: int, message: str | None = None, context: str | None = None) -
 
 
 def gateway_error(status: int) -> Answer:
-    """502 and 504 come from a proxy: HTML."""
+    """As a proxy answers: HTML."""
     return Answer(status, _HTML % (status, status), "text/html")
 
 
 def refusal(status: int, form: str) -> Answer:
-    """401 or 403, whose form is not documented: `classic`, `errors`, `problem`, `html` or `empty`."""
+    """401 or 403, whose form is not documented."""
     headers = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if status == 401 else {}
-    return _refusal_body(status, form).with_headers(headers)
+    return in_form(error(status), form).with_headers(headers)
 
 
-def _refusal_body(status: int, form: str) -> Answer:
-    code, message = _MESSAGES[status]
+def in_form(answer: Answer, form: str) -> Answer:
+    """A documented error as another body: one of ``BODY_FORMS``. Headers stay."""
+    status, entry = answer.status, orjson.loads(answer.body)["errors"][0]
+    code, message = entry["code"], entry["message"]
     if form == "errors":
-        return error(status)
+        return answer
     if form == "html":
-        return gateway_error(status)
+        return gateway_error(status).with_headers(answer.headers)
     if form == "empty":
-        return Answer(status, b"", None)
+        return Answer(status, b"", None, answer.headers)
     if form == "problem":
         body = {"type": _info(code), "title": message, "status": status, "detail": message, "code": code}
-        return Answer(status, orjson.dumps(body), "application/problem+json")
-    return Answer(status, orjson.dumps({"code": code, "message": message, "more_info": _info(code), "status": status}))
+        return Answer(status, orjson.dumps(body), "application/problem+json", answer.headers)
+    if form == "hostile":
+        body = {"errors": [{**entry, "message": message + HOSTILE, "context": HOSTILE}, entry]}
+        return Answer(status, orjson.dumps(body), headers=answer.headers)
+    body = {"code": code, "message": message, "more_info": _info(code), "status": status}
+    return Answer(status, orjson.dumps(body), headers=answer.headers)
 
 
 def retry_after(word: str, wait_seconds: float, wall_seconds: float) -> dict[str, str]:

@@ -20,7 +20,24 @@ PAGE_FAULTS = frozenset(
 )
 BODY_FAULTS = frozenset(["html200", "empty200", "json-broken", "wrong-type", "bad-encoding"])
 WIRE_FAULTS = frozenset(
-    ["reset", "cut", "cut-chunked", "cut-close", "gzip-cut", "drip", "stall", "stall-body", "huge", "bomb", "redirect"]
+    [
+        "reset",
+        "cut",
+        "cut-chunked",
+        "cut-close",
+        "gzip-cut",
+        "gzip-crc",
+        "two-lengths",
+        "length-and-chunked",
+        "long-header",
+        "drip",
+        "drip-head",
+        "stall",
+        "stall-body",
+        "huge",
+        "bomb",
+        "redirect",
+    ]
 )
 KINDS = PAGE_FAULTS | BODY_FAULTS | WIRE_FAULTS
 

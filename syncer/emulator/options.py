@@ -7,10 +7,12 @@ import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from syncer.emulator.answers import BODY_FORMS
 from syncer.emulator.faults import Fault, parse_fault_share
 from syncer.emulator.population import USERS_MAX
 
 CREDENTIALS_VARIABLE = "SYNCER_EMULATOR_CREDENTIALS"
+BAD_TOKENS = ("400", "404", "410", "422", "500", "first-page")
 RETRY_AFTER_WORDS = ("seconds", "date", "zero", "none", "nonsense", "negative")
 
 
@@ -27,11 +29,14 @@ class Options:
     credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     forbidden: bool = False
     auth_body: str = "classic"
+    error_body: str = "errors"
+    gateway_body: str = "html"
     order: str = "oldest"
     token_kind: str = "key"
     token_ttl: float | None = None
     token_bound_to_page_size: bool = False
     token_bound_to_credential: bool = False
+    bad_token: str = "400"
     end: str = "null"
     short_pages: float = 0.0
     empty_pages: float = 0.0
@@ -57,6 +62,7 @@ class Options:
     concurrency: int | None = None
     retry_after: str = "seconds"
     latency: float = 0.0
+    latency_per_user: float = 0.0
     jitter: float = 0.0
     compress: str = "none"
     page_cache: int = 256
@@ -117,6 +123,9 @@ def _add_list(group: _Group) -> None:
     group.add_argument("--token-bound-to-page-size", action="store_true", help="another page size answers 400")
     group.add_argument("--token-bound-to-credential", action="store_true", help="another credential answers 400")
     group.add_argument(
+        "--bad-token", choices=BAD_TOKENS, default="400", help="the answer to a stale or unreadable token"
+    )
+    group.add_argument(
         "--end", choices=("null", "absent", "empty", "empty-page"), default="null", help="how the list ends"
     )
     group.add_argument("--short-pages", type=_share, default=0.0, metavar="P", help="share of pages cut short")
@@ -165,15 +174,15 @@ def _add_answers(group: _Group) -> None:
     group.add_argument("--concurrency", type=_count(1, 1_000_000), metavar="C", help="requests at once per account")
     group.add_argument("--retry-after", type=_retry_after, default="seconds", help="/".join((*RETRY_AFTER_WORDS, "N")))
     group.add_argument("--latency", type=_number, default=0.0, metavar="MS", help="time to answer")
+    group.add_argument(
+        "--latency-per-user", type=_number, default=0.0, metavar="MS", help="further time for each user of a page"
+    )
     group.add_argument("--jitter", type=_number, default=0.0, metavar="MS", help="up to this much more")
     group.add_argument("--compress", choices=("none", "gzip"), default="none", help="if the client accepts it")
     group.add_argument("--forbidden", action="store_true", help="answer 403 to everything")
-    group.add_argument(
-        "--auth-body",
-        choices=("classic", "errors", "problem", "html", "empty"),
-        default="classic",
-        help="of 401 and 403",
-    )
+    group.add_argument("--auth-body", choices=BODY_FORMS, default="classic", help="of 401 and 403")
+    group.add_argument("--gateway-body", choices=BODY_FORMS, default="html", help="of 502 and 504")
+    group.add_argument("--error-body", choices=BODY_FORMS, default="errors", help="of every other error")
     group.add_argument(
         "--fault",
         type=_fault,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
-from syncer.emulator.answers import Answer, error, gateway_error, refusal, retry_after
+from syncer.emulator.answers import Answer, error, in_form, refusal, retry_after
 from syncer.emulator.control import CONTROL_PREFIX, Control
 from syncer.emulator.faults import Fault, Faults
 from syncer.emulator.journal import Entry, Journal
@@ -102,9 +102,9 @@ class Emulator:
                 entry.fault = str(fault) if fault else None
                 call = Call(operation, self._account_of(credential), credential, query, user_id, fault, entry.n)
                 answer = self._answer(call, limits)
-                await self._take_time()
+                await self._take_time(answer)
             assert answer is not None
-            answer = answer.with_headers(
+            answer = self._shaped(answer).with_headers(
                 {"Twilio-Request-Id": entry.request_id, "Twilio-Concurrent-Requests": str(limits.active)}
             )
             if fault is None or fault.kind not in ("reset", "stall"):
@@ -141,7 +141,13 @@ class Emulator:
             return self._throttled(status, 1.0, limits, fault.argument)
         if status in (401, 403):
             return refusal(status, self.options.auth_body)
-        return gateway_error(status) if status in (502, 504) else error(status)
+        return error(status)
+
+    def _shaped(self, answer: Answer) -> Answer:
+        """An error with the body that the options ask for; those of 401 and 403 have it already."""
+        if answer.status < 400 or answer.status in (401, 403):
+            return answer
+        return in_form(answer, self.options.gateway_body if answer.status in (502, 504) else self.options.error_body)
 
     def _throttled(self, status: int, wait_seconds: float, limits: Limits, word: str | None) -> Answer:
         header = retry_after(word or self.options.retry_after, wait_seconds, time.time())
@@ -150,8 +156,11 @@ class Emulator:
             limits.told_to_wait(time.monotonic(), float(told))
         return error(status).with_headers(header)
 
-    async def _take_time(self) -> None:
-        delay_ms = self.options.latency + self._random.random() * self.options.jitter
+    async def _take_time(self, answer: Answer) -> None:
+        options = self.options
+        delay_ms = (
+            options.latency + self._random.random() * options.jitter + (answer.users or 0) * options.latency_per_user
+        )
         if delay_ms > 0:
             await asyncio.sleep(delay_ms / 1000)
 

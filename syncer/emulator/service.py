@@ -107,7 +107,9 @@ class Service:
         try:
             place = first_place(self._rules) if token is None else read_token(token, binding)
         except BadToken as bad:
-            return error(400, str(bad))
+            if self._options.bad_token != "first-page":
+                return error(int(self._options.bad_token), str(bad))
+            place = first_place(self._rules)
         if size > self._options.max_page_size_ok:
             return error(500)
         self._change_by_churn()

@@ -9,14 +9,12 @@ from aiohttp import hdrs, web
 
 from syncer.emulator.answers import Answer
 from syncer.emulator.faults import Fault
+from syncer.emulator.frames import BROKEN_FRAMES, gzipped, head_of
 
 _MEBIBYTE = 1 << 20
 _STALL_SECONDS = 3600.0
-
-
-def gzipped(body: bytes) -> bytes:
-    """The body as one gzip member."""
-    return zlib.compress(body, 1, 31)
+_DRIPPED_HEADERS = 1000
+"""More than any client reads."""
 
 
 async def send(
@@ -49,12 +47,6 @@ async def _whole(request: web.BaseRequest, answer: Answer, compress: bool) -> tu
     return response, len(body)
 
 
-def _head(answer: Answer, *more: str) -> bytes:
-    lines = [f"HTTP/1.1 {answer.status} Fault", f"Content-Type: {answer.content_type}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-    return "\r\n".join([*lines, *more, "", ""]).encode("latin-1")
-
-
 async def _write(request: web.BaseRequest, data: bytes) -> None:
     transport = request.transport
     if transport is None or transport.is_closing():
@@ -85,39 +77,26 @@ async def _reset(request: web.BaseRequest, _answer: Answer, _fault: Fault) -> tu
     return await _over(request, 0)
 
 
-async def _cut(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
-    part = answer.body[: _half(answer.body, fault)]
-    await _write(request, _head(answer, f"Content-Length: {len(answer.body)}") + part)
-    return await _over(request, len(part))
-
-
-async def _cut_chunked(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
-    part = answer.body[: _half(answer.body, fault)]
-    await _write(request, _head(answer, "Transfer-Encoding: chunked") + b"%x\r\n%s\r\n" % (len(part), part))
-    return await _over(request, len(part))
-
-
-async def _cut_close(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
-    part = answer.body[: _half(answer.body, fault)]
-    await _write(request, _head(answer, "Connection: close") + part)
-    return await _over(request, len(part))
-
-
-async def _gzip_cut(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
-    whole = gzipped(answer.body)
-    part = whole[: _half(whole, fault)]
-    await _write(
-        request, _head(answer, "Content-Encoding: gzip", f"Content-Length: {len(part)}", "Connection: close") + part
-    )
-    return await _over(request, len(part))
+async def _framed(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
+    head, rest = BROKEN_FRAMES[fault.kind](answer, fault)
+    await _write(request, head + rest)
+    return await _over(request, len(rest))
 
 
 async def _drip(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
-    await _write(request, _head(answer, f"Content-Length: {len(answer.body)}", "Connection: close"))
+    await _write(request, head_of(answer, f"Content-Length: {len(answer.body)}", "Connection: close"))
     for at in range(len(answer.body)):
         await _write(request, answer.body[at : at + 1])
         await asyncio.sleep(fault.number(0.3))
     return await _over(request, len(answer.body))
+
+
+async def _drip_head(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
+    await _write(request, head_of(answer)[:-2])
+    for number in range(_DRIPPED_HEADERS):
+        await _write(request, b"X-%d: drip\r\n" % number)
+        await asyncio.sleep(fault.number(0.3))
+    return await _over(request, 0)
 
 
 async def _stall(request: web.BaseRequest, _answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
@@ -127,13 +106,13 @@ async def _stall(request: web.BaseRequest, _answer: Answer, fault: Fault) -> tup
 
 async def _stall_body(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
     part = answer.body[: len(answer.body) // 2]
-    await _write(request, _head(answer, f"Content-Length: {len(answer.body)}") + part)
+    await _write(request, head_of(answer, f"Content-Length: {len(answer.body)}") + part)
     await asyncio.sleep(fault.number(_STALL_SECONDS))
     return await _over(request, len(part))
 
 
 async def _huge(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple[web.StreamResponse, int]:
-    await _write(request, _head(answer, "Connection: close") + answer.body[:1])
+    await _write(request, head_of(answer, "Connection: close") + answer.body[:1])
     sent, blank = 1, b" " * 65_536
     while sent < fault.number(10 * 1024) * _MEBIBYTE:
         await _write(request, blank)
@@ -146,7 +125,7 @@ async def _bomb(request: web.BaseRequest, answer: Answer, fault: Fault) -> tuple
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     first = packer.compress(b" " * _MEBIBYTE) + packer.flush(zlib.Z_FULL_FLUSH)
     again = packer.compress(b" " * _MEBIBYTE) + packer.flush(zlib.Z_FULL_FLUSH)
-    await _write(request, _head(answer, "Content-Encoding: gzip", "Connection: close") + first)
+    await _write(request, head_of(answer, "Content-Encoding: gzip", "Connection: close") + first)
     sent = len(first)
     for _ in range(int(fault.number(1024)) - 1):
         await _write(request, again)
@@ -161,18 +140,11 @@ async def _redirect(request: web.BaseRequest, answer: Answer, fault: Fault) -> t
     return await _whole(request, Answer(302, b"", None, {**answer.headers, "Location": target}), compress=False)
 
 
-def _half(body: bytes, fault: Fault) -> int:
-    """Where to cut: after the argument's bytes, else in the middle; always before the end."""
-    return max(0, min(int(fault.number(len(body) // 2)), len(body) - 1))
-
-
 _BROKEN = {
     "reset": _reset,
-    "cut": _cut,
-    "cut-chunked": _cut_chunked,
-    "cut-close": _cut_close,
-    "gzip-cut": _gzip_cut,
+    **dict.fromkeys(BROKEN_FRAMES, _framed),
     "drip": _drip,
+    "drip-head": _drip_head,
     "stall": _stall,
     "stall-body": _stall_body,
     "huge": _huge,
