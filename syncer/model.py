@@ -39,7 +39,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused:
-    """The API answered 400 to a page token, twice. Expired, foreign, or bound to another page size."""
+    """The API answered 400 (or 404, 410, ...) to a page token, twice: stale, foreign, or bound to something else."""
 
     error: ApiError
 

@@ -126,9 +126,7 @@ def test_a_page_that_keeps_failing_is_worth_a_smaller_one(bad: Answer) -> None:
         (answer(204), ContractBroken, 3),
         (answer(401, SLOW), CredentialsRefused, 1),
         (answer(403, SLOW), CredentialsRefused, 1),
-        (answer(404), ContractBroken, 1),
         (answer(302, b"", location="https://evil.example"), ContractBroken, 1),
-        (answer(409), ContractBroken, 1),
         (answer(429, b"", retry_after="0"), GaveUp, 100),
         (answer(429, b"", retry_after="999999999"), GaveUp, 1),
         (answer(503, b"", retry_after="999999999"), GaveUp, 1),
@@ -146,6 +144,15 @@ def test_a_refused_token_is_asked_twice_and_never_repeated_in_words() -> None:
     refused, wire = list_over(answer(400, body, twilio_request_id=f"RQ{TOKEN}"))
     assert refused == TokenRefused(ApiError(400, "bad pageToken (hidden)", 20404, "RQ(hidden)"))
     assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize("status", [404, 405, 409, 410, 418, 422])
+def test_any_other_refusal_of_a_token_is_one_too_and_without_a_token_ends_the_run(status: int) -> None:
+    refused, wire = list_over(answer(status))
+    assert isinstance(refused, TokenRefused)
+    assert len(wire.requests) == 2
+    error, wire = error_over(answer(status), token=None)
+    assert (type(error), len(wire.requests)) == (ContractBroken, 1)
 
 
 def test_a_single_400_is_a_fault_of_the_edge() -> None:

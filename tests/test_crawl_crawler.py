@@ -234,6 +234,30 @@ def test_one_refused_entry_among_accepted_ones_is_walked_over(make: Make) -> Non
     assert prove_coverage(bench.spool.pages()).path == (0, 1, 3)
 
 
+def test_an_entry_that_is_answered_by_anything_but_a_page_is_walked_over(make: Make) -> None:
+    bench = make(FakeList(ids(200), script={"u0099": [ContractBroken("no page")], "u0149": [STRUGGLING] * 3}), *FOUR)
+    crawler = bench.crawl(walkers=4)
+    assert crawler.entries_refused == 2
+    assert bench.users() == ids(200)
+    assert prove_coverage(bench.spool.pages()).path == (0, 1)
+    assert {size for _, _, size in bench.service.asked} == {10}
+    assert bench.tokens().count("u0149") == 3 + 1
+
+
+def test_an_entry_that_struggles_for_a_while_is_kept(make: Make) -> None:
+    bench = make(FakeList(ids(200), script={"u0049": [STRUGGLING] * 2}), *FOUR)
+    crawler = bench.crawl(walkers=4)
+    assert crawler.entries_refused == 0
+    assert bench.users() == ids(200)
+    assert prove_coverage(bench.spool.pages()).path == (0, 1, 2, 3)
+
+
+def test_a_broken_contract_behind_an_entry_ends_the_run(make: Make) -> None:
+    bench = make(FakeList(ids(200), script={"u0059": [ContractBroken("no page")]}), *FOUR)
+    with pytest.raises(ContractBroken):
+        bench.crawl(walkers=4)
+
+
 def test_a_walk_that_failed_goes_on_where_it_stood(make: Make) -> None:
     service = FakeList(ids(100), script={"u0049": [GaveUp("outage")]})
     bench = make(service)

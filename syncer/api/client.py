@@ -21,6 +21,7 @@ from syncer.api.protocol import (
     Absent,
     Accepted,
     Fail,
+    FailKind,
     Gone,
     Ok,
     PageError,
@@ -35,6 +36,8 @@ from syncer.api.throttle import Door
 from syncer.errors import SyncerError, UsageError
 from syncer.model import ApiError, Counters, ListAnswer, Page, Send, Struggling, Token, TokenRefused, WireRequest
 
+_TOKEN_REFUSALS: frozenset[FailKind] = frozenset({"bad_request", "not_found", "refused"})
+"""How a stale token is answered is not documented; if the list itself is gone, its first page says so next."""
 _USERS = "/PushNotifications/Users"
 USER_ID_CHARACTERS_MAX = 128
 
@@ -109,7 +112,7 @@ class Client:
                 return verdict
             else:
                 assert isinstance(verdict, Fail)
-                if token is None or verdict.kind != "bad_request":
+                if token is None or verdict.kind not in _TOKEN_REFUSALS:
                     raise ask.refused(verdict)
                 if refused_before:
                     return TokenRefused(ask.clean(verdict.error))

@@ -13,7 +13,7 @@ from syncer.crawl.page_size import PageSize
 from syncer.crawl.recorder import Recorder
 from syncer.crawl.spool import Entry, Spool
 from syncer.crawl.walk import FIRST_IDS_MAX, Ask, Broken, Ended, Follow, Step, Unstable, Walk
-from syncer.errors import CoverageNotProven, GaveUp, SyncerError
+from syncer.errors import ContractBroken, CoverageNotProven, GaveUp, SyncerError
 from syncer.model import (
     Counters,
     Encode,
@@ -92,6 +92,8 @@ class Crawler:
         self._is_size_bound = False
         self._restarts = 0
         self._struggles: dict[int, int] = {}
+        self._served_size = 0
+        """The largest page size at which a page was served in this run."""
         self.entries_refused = 0
 
     async def run(self) -> None:
@@ -142,6 +144,9 @@ class Crawler:
         if isinstance(answer, Served):
             return await self._take_page(flight, answer, tasks)
         _cancel(flight.ahead)
+        if isinstance(answer, ContractBroken) and flight.ask.is_entry:  # it is not a page: the entry is worth nothing
+            self._drop_entry(flight.ask)
+            return None
         if isinstance(answer, SyncerError):
             raise answer
         again = await self._after_trouble(flight, answer)
@@ -242,27 +247,40 @@ class Crawler:
         self._counters.users += encoded.users
         self._counters.rejects += len(encoded.rejects)
         self._size = self._size.after_clean_page()
+        self._served_size = max(self._served_size, flight.page_size)
         self._struggles.pop(flight.ask.stretch, None)
         self._changed.set()
 
     async def _after_trouble(self, flight: Flight, answer: TokenRefused | Struggling) -> Ask | None:
         if isinstance(answer, Struggling):
+            if flight.ask.is_entry and flight.page_size <= self._served_size:
+                return self._entry_again(flight.ask)
             return self._smaller_page(flight, answer)
         if flight.ask.sequence > 0:
             return await self._after_lost_token(flight, answer)
         self._drop_entry(flight.ask)
         return None
 
+    def _entry_again(self, ask: Ask) -> Ask | None:
+        """Pages of this size are served, so a smaller one is no help: the service may answer a stale token by 500."""
+        if self._is_worth_a_round(ask):
+            return ask
+        self._drop_entry(ask)
+        return None
+
+    def _is_worth_a_round(self, ask: Ask) -> bool:
+        rounds = self._struggles[ask.stretch] = self._struggles.get(ask.stretch, 0) + 1
+        return rounds < STRUGGLES_MAX
+
     def _smaller_page(self, flight: Flight, answer: Struggling) -> Ask:
         if flight.page_size > self._size.now:
             return flight.ask  # another walker stepped down meanwhile: try that step first
         if self._size.is_smallest or self._is_size_bound:
-            self._struggles[flight.ask.stretch] = self._struggles.get(flight.ask.stretch, 0) + 1
-            if self._struggles[flight.ask.stretch] < STRUGGLES_MAX:
+            if self._is_worth_a_round(flight.ask):
                 return flight.ask
             raise GaveUp(
                 f"the API keeps failing at {self._size.now} users a page: {answer.error.message}",
-                hint="progress is kept, run again to resume",
+                hint="progress is kept, run again to resume; --fresh begins anew, should it fail there again",
                 request_id=answer.error.request_id,
             )
         self._size = self._size.smaller()

@@ -66,6 +66,11 @@ class Ask:
     sequence: int
     token: Token | None
 
+    @property
+    def is_entry(self) -> bool:
+        """Whether the token was remembered from another night; none of this run's pages named it."""
+        return self.stretch > 0 and self.sequence == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Follow:
