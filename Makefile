@@ -74,7 +74,7 @@ crash: $(READY) ## kill an export before every step on the disk; start it twice 
 crash-load: $(READY) ## kill loads into DuckDB, Delta and Iceberg at 60 instants each
 	@work=$$(mktemp -d) && $(BIN)/python -W ignore -m tests.load_crash $$work 60; code=$$?; rm -rf $$work; exit $$code
 
-readme: $(READY) ## put the commands' help into README.md
+readme: $(READY) ## put the commands' help into README.md and docs/commands.md
 	@$(BIN)/python tools/readme.py
 
 lock: ## renew requirements/dev.txt from pyproject.toml; needs uv
