@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from syncer.emulator.answers import BODY_FORMS, HOSTILE, Answer, error, gateway_error, in_form, refusal, retry_after
+from syncer.emulator.answers import HOSTILE, Answer, error, gateway_error, in_form, refusal, retry_after
+from syncer.emulator.options import BODY_FORMS
 
 
 def test_an_error_is_a_list_with_code_message_link_and_context() -> None:

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from syncer.emulator.answers import BODY_FORMS, error, in_form
+from syncer.emulator.answers import error, in_form
+from syncer.emulator.options import BODY_FORMS
 from syncer.errors import SyncerError
 from syncer.model import Struggling, Token, WireResponse
 from tests.scripted_wire import ScriptedWire, client_over

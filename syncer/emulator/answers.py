@@ -10,8 +10,6 @@ import orjson
 
 JSON = "application/json"
 _HTML = b"<html><head><title>%d</title></head><body><h1>%d</h1><hr>gateway</body></html>\n"
-BODY_FORMS = ("errors", "classic", "problem", "html", "empty", "hostile")
-"""The documented list of errors, the older object, RFC 9457, a gateway's page, nothing, and one to steer a terminal."""
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\0\r\nsyncer: error: forged"
 _MESSAGES = {
     400: (20404, "Malformed request."),
@@ -59,7 +57,7 @@ def refusal(status: int, form: str) -> Answer:
 
 
 def in_form(answer: Answer, form: str) -> Answer:
-    """A documented error as another body: one of ``BODY_FORMS``. Headers stay."""
+    """A documented error as another body: one of ``options.BODY_FORMS``. Headers stay."""
     status, entry = answer.status, orjson.loads(answer.body)["errors"][0]
     code, message = entry["code"], entry["message"]
     if form == "errors":

@@ -7,11 +7,12 @@ import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from syncer.emulator.answers import BODY_FORMS
 from syncer.emulator.faults import Fault, parse_fault_share
 from syncer.emulator.population import USERS_MAX
 
 CREDENTIALS_VARIABLE = "SYNCER_EMULATOR_CREDENTIALS"
+BODY_FORMS = ("errors", "classic", "problem", "html", "empty", "hostile")
+"""The documented list of errors, the older object, RFC 9457, a gateway's page, nothing, and one to steer a terminal."""
 BAD_TOKENS = ("400", "404", "410", "422", "500", "first-page")
 RETRY_AFTER_WORDS = ("seconds", "date", "zero", "none", "nonsense", "negative")
 
