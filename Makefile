@@ -11,7 +11,7 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/load/plan.py,syncer/load/source.py,syncer/load/statements.py,syncer/load/target.py,syncer/load/vendor_sql.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/suggestions.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips campaign simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load debian-packages crash crash-load readme lock clean
+.PHONY: help demo test check lint format coverage bitflips campaign simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load bench-stores debian-packages crash crash-load readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-parallel: $(READY) ## many walkers against one: 400 pages at 100 ms, and a
 bench-load: $(READY) ## load 100,000, 1 and 5 million users into each target: rows a second, checksum, memory
 	@$(BIN)/python -m benchmarks.load
 
+bench-stores: $(READY) ## peak memory of publishing 100,000 and 5 million users to S3 and Azure, against a local disk
+	@$(BIN)/python -m benchmarks.stores
+
 debian-packages: ## what the tests need beside Python packages: PostgreSQL's server, if it is missing; needs root
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; }
@@ -71,8 +74,8 @@ crash: $(READY) ## kill an export before every step on the disk; start it twice 
 	@work=$$(mktemp -d) && $(BIN)/python -m tests.crash_export $$work; code=$$?; rm -rf $$work; exit $$code
 	@$(BIN)/python -m tests.locking 200
 
-crash-load: $(READY) ## kill loads into DuckDB, Delta and Iceberg at 60 instants each
-	@work=$$(mktemp -d) && $(BIN)/python -W ignore -m tests.load_crash $$work 60; code=$$?; rm -rf $$work; exit $$code
+crash-load: $(READY) ## kill loads into DuckDB, Delta and Iceberg before every step, and at 40 instants
+	@work=$$(mktemp -d) && $(BIN)/python -W ignore -m tests.load_crash $$work 100 40; code=$$?; rm -rf $$work; exit $$code
 
 readme: $(READY) ## put the commands' help into README.md and docs/commands.md
 	@$(BIN)/python tools/readme.py

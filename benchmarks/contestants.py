@@ -44,10 +44,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     }
 
 
-def export_command(job: Job, *formats: str, rate: float = RATE_MAX, walkers: int = 1) -> list[str]:
-    """`syncer export`, all guarantees on."""
+def export_command(
+    job: Job, *formats: str, rate: float = RATE_MAX, walkers: int = 1, destination: str = ""
+) -> list[str]:
+    """`syncer export`, all guarantees on; to the job's own folder unless a destination is given."""
     command = [sys.executable, "-m", "syncer", "export", "--base-url", job.url, "--progress", "never"]
-    command += ["--destination", f"{job.folder}/exports", "--state-dir", f"{job.folder}/state"]
+    command += ["--destination", destination or f"{job.folder}/exports", "--state-dir", f"{job.folder}/state"]
     command += ["--rate", str(rate), "--page-size", str(job.page_size)]
     command += ["--concurrency", str(walkers)] if walkers > 1 else ["--sequential"]
     return [*command, *(word for form in formats for word in ("--format", form))]

@@ -1,9 +1,10 @@
-"""Kills loads into DuckDB, Delta and Iceberg with SIGKILL at instants spread over the whole load, looks at the
-table as a reader would, loads again, and once more.
+"""Kills loads into DuckDB, Delta and Iceberg with SIGKILL, looks at the table as a reader would, and loads twice more.
 
-    python -m tests.load_crash WORK_FOLDER KILLS [CASE ...]
+    python -m tests.load_crash WORK_FOLDER STEPS INSTANTS [CASE ...]
 
-Prints one JSON object for all cases. The parent only imports the libraries, so it may fork.
+Kills come before so many of the steps (statements, commits, files made and linked; evenly chosen, the last one is the
+end of the load), and at so many instants spread over its time, wherever the libraries are then. Prints one JSON object
+for all cases. The parent only imports the libraries, so it may fork.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tests.crash_export import Steps
 
 USERS, OLD_USERS, PART_ROWS = 20_000, 5_000, 2_048
 CASES = {
@@ -33,6 +38,49 @@ CASES = {
 }
 
 
+class LoadSteps(Steps):
+    """Counts what changes a table, in Python's calls of the libraries; those of this process only."""
+
+    def install(self) -> None:
+        import deltalake
+        import duckdb
+        from pyiceberg.io.pyarrow import PyArrowFile
+
+        from syncer.load import into_delta
+
+        super().install()
+        step, connect = self.step, duckdb.connect
+
+        class Connection:
+            """DuckDB's, statement by statement."""
+
+            def __init__(self, *args: Any, **more: Any) -> None:
+                self._connection = connect(*args, **more)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._connection, name)
+
+            def execute(self, *args: Any) -> Any:
+                step()
+                return self._connection.execute(*args)
+
+        class Catalog(sqlite3.Connection):
+            """Iceberg's, commit by commit."""
+
+            def commit(self) -> None:
+                step()
+                super().commit()
+
+        duckdb.connect = Connection  # type: ignore[assignment]
+        sqlite3.connect = partial(sqlite3.connect, factory=Catalog)  # type: ignore[misc]
+        for owner, name in (
+            (into_delta, "create_table_with_add_actions"),
+            (deltalake.DeltaTable, "create_write_transaction"),
+            (PyArrowFile, "create"),
+        ):
+            setattr(owner, name, self._counted(getattr(owner, name)))
+
+
 @dataclass(frozen=True)
 class Case:
     """One kind of load, with its table in ``place``."""
@@ -41,15 +89,20 @@ class Case:
     place: Path
     exports: Path
 
-    def load(self, snapshot: str, report: Path) -> None:
-        """In a child. Raises AssertionError when it does not end with 0."""
+    def load(self, snapshot: str, report: Path, kill_before: int = 0) -> None:
+        """In a child. Raises AssertionError when it does not end with 0. Leaves the number of its steps in a file."""
         from syncer.commands.main import main as syncer_main
+
+        steps = LoadSteps(kill_before)
+        steps.install()
 
         where, mode = CASES[self.name]
         descriptor = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
         flags = ["--destination", str(self.exports), "--mode", mode, "--json", "--log-level", "error"]
         assert syncer_main(["load", where.format(self.place), snapshot, *flags]) == 0
+        steps.step()
+        report.with_suffix(".steps").write_text(str(steps.count))
 
     def look(self, report: Path) -> None:
         """In a child: a hash of every row that a reader sees, which snapshots the table says it holds, and its tags."""
@@ -71,7 +124,7 @@ Seen = tuple[list[Any], list[str], list[str]]
 def look_duckdb(place: Path) -> Seen:
     import duckdb
 
-    with duckdb.connect(str(place / "users.db")) as connection:
+    with closing(duckdb.connect(str(place / "users.db"))) as connection:
         rows = connection.execute("SELECT CAST(COLUMNS(*) AS text) FROM users").fetchall()
         said = connection.execute("SELECT snapshot_id FROM syncer_loads").fetchall()
         tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE table_name NOT LIKE '%stage'")
@@ -127,15 +180,21 @@ def child(work: Callable[[], None], kill_after_seconds: float | None = None) -> 
 
 @dataclass(frozen=True)
 class States:
-    """A table as it was before, how long the new load takes, and the table after it."""
+    """A table as it was before, the new load's steps and seconds, and the table after it."""
 
     old: dict[str, Any]
+    steps: int
     seconds: float
     new: dict[str, Any]
 
     def is_whole(self, found: dict[str, Any]) -> bool:
         """Whether that is the old table or the new one. A tag may come a moment later."""
         return {**found, "tags": []} in ({**self.old, "tags": []}, {**self.new, "tags": []})
+
+    def kills(self, steps: int, instants: int) -> list[tuple[int, float | None]]:
+        """The step to kill before, or 0 and the seconds after which to kill."""
+        chosen = sorted({max(1, round(self.steps * (n + 1) / steps)) for n in range(steps)})
+        return [(step, None) for step in chosen] + [(0, self.seconds * (n + 0.5) / instants) for n in range(instants)]
 
 
 def prepare(case: Case, template: Path, snapshots: tuple[str, str]) -> States:
@@ -150,7 +209,7 @@ def prepare(case: Case, template: Path, snapshots: tuple[str, str]) -> States:
         began = time.monotonic()
         assert child(partial(case.load, new_id, report)) == 0
         seconds = time.monotonic() - began
-    return States(old, seconds, seen(case, report))
+    return States(old, int(report.with_suffix(".steps").read_text()), seconds, seen(case, report))
 
 
 def restore(case: Case, template: Path) -> None:
@@ -163,26 +222,27 @@ def seen(case: Case, report: Path) -> dict[str, Any]:
     return dict(json.loads(report.read_bytes()))
 
 
-def run_case(case: Case, template: Path, snapshots: tuple[str, str], kills: int) -> dict[str, Any]:
+def run_case(case: Case, template: Path, snapshots: tuple[str, str], steps: int, instants: int) -> dict[str, Any]:
     """Kill, look, finish, look."""
     states, report = prepare(case, template, snapshots), template.with_suffix(".json")
     count, problems, killed = {"old": 0, "new": 0}, [], 0
-    for number in range(kills):
+    kills = states.kills(steps, instants)
+    for step, seconds in kills:
         restore(case, template)
-        after = states.seconds * (number + 0.5) / kills
-        killed += child(partial(case.load, snapshots[1], report), after) == signal.SIGKILL
+        when = f"killed before step {step}" if step else f"killed after {seconds:.3f} s"
+        killed += child(partial(case.load, snapshots[1], report, step), seconds) == signal.SIGKILL
         found = seen(case, report)
         if not states.is_whole(found):
-            problems.append(f"killed after {after:.3f} s: a reader sees {found}")
+            problems.append(f"{when}: a reader sees {found}")
         count["old" if found["said"] == states.old["said"] else "new"] += 1
         again = child(partial(case.load_twice, snapshots[1], report))
         if again or json.loads(report.read_bytes()) != states.new:
-            problems.append(f"killed after {after:.3f} s: the next loads ended with {again}: {report.read_text()}")
+            problems.append(f"{when}: the next loads ended with {again}: {report.read_text()}")
     shutil.rmtree(case.place)
-    return {"killed": killed, "seconds": round(states.seconds, 3), **count, "problems": problems}
+    return {"steps": states.steps, "kills": len(kills), "killed": killed, **count, "problems": problems}
 
 
-def main(work: Path, kills: int, names: list[str]) -> None:
+def main(work: Path, steps: int, instants: int, names: list[str]) -> None:
     """Publish two snapshots, then take the cases one by one."""
     settings = {"TYPE": "sql", "URI": f"sqlite:///{work}/iceberg/catalog.db", "WAREHOUSE": f"file://{work}/iceberg"}
     os.environ.update({f"PYICEBERG_CATALOG__CRASH__{name}": value for name, value in settings.items()})
@@ -200,11 +260,11 @@ def main(work: Path, kills: int, names: list[str]) -> None:
     found = {}
     for name in names or CASES:
         case = Case(name, work / name.partition("-")[0], exports)
-        found[name] = run_case(case, work / f"{name}.template", (FIRST, SECOND), kills)
+        found[name] = run_case(case, work / f"{name}.template", (FIRST, SECOND), steps, instants)
         print(f"{name}: {found[name]}", file=sys.stderr)
     print(json.dumps(found))
     sys.exit(any(outcome["problems"] for outcome in found.values()))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3:])
+    main(Path(sys.argv[1]).resolve(), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

@@ -13,7 +13,7 @@ import pytest
 
 from tests.processes import environment
 
-KILLS = 5
+STEPS, INSTANTS = 6, 1
 
 
 @pytest.mark.slow
@@ -21,10 +21,10 @@ KILLS = 5
 def test_a_load_that_is_killed_leaves_the_old_table_or_the_new_one_and_the_next_finishes(
     case: str, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.load_crash", str(tmp_path), str(KILLS), case]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.load_crash", str(tmp_path), str(STEPS), str(INSTANTS), case]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=environment())
     assert done.stdout, done.stderr
     found = json.loads(done.stdout)[case]
     assert found["problems"] == []
-    assert found["killed"] >= 2
-    assert (found["old"] >= 1, found["old"] + found["new"]) == (True, KILLS)
+    assert found["killed"] >= STEPS
+    assert min(found["old"], found["new"]) >= 1
