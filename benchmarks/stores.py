@@ -1,4 +1,4 @@
-"""What publishing to an object store costs in memory: the same exports to a local disk, to S3 and to Azure, on loopback.
+"""What publishing to an object store costs in memory: the same export to a local disk, to S3, to Azure, on loopback.
 
 ``python -m benchmarks.stores [--users N ...]``; exit code 1 when a peak is more than 150 MiB above that of the local
 export. moto's server and Azurite are the tests' own; without Azurite (docs/stores.md) Azure is left out.
