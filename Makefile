@@ -14,7 +14,7 @@ PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/a
 .PHONY: help demo test check lint format coverage bitflips campaign simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load bench-stores debian-packages crash crash-load readme lock clean
 
 help: ## print these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## export 100,000 users of a local emulator, verify, and ask DuckDB about them
 	@$(BIN)/python tools/demo.py

@@ -6,10 +6,11 @@ import contextlib
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from syncer.terminal import harmless
+from syncer.terminal import harmless, write_error
 
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
@@ -23,7 +24,7 @@ class Handler(logging.Handler):
     def __init__(self, log_format: str) -> None:
         super().__init__()
         self._hidden: tuple[str, ...] = ()
-        self._as_json = log_format == "json"
+        self.as_json = log_format == "json"
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record. Standard error may be gone: a run does not end for that."""
@@ -36,10 +37,10 @@ class Handler(logging.Handler):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, or with a traceback as text several; nothing in it steers a terminal."""
-        moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = _shown(record.created)
         message = self._without(record.getMessage())
         trace = self._without(logging.Formatter().formatException(record.exc_info)) if record.exc_info else ""
-        if self._as_json:
+        if self.as_json:
             line = {"time": moment, "level": record.levelname.lower(), "logger": record.name, "message": message}
             return json.dumps({**line, "traceback": trace} if trace else line)
         text = f"{moment} {record.levelname.lower():7} {message}".replace("\n", "\\n")
@@ -49,6 +50,18 @@ class Handler(logging.Handler):
         for value in self._hidden:
             text = text.replace(value, "(hidden)")
         return text
+
+
+def tell(text: str, level: str = "info") -> None:
+    """Words for a person that are no log: plain lines on standard error, or one JSON line where the log is JSON."""
+    if any(isinstance(handler, Handler) and handler.as_json for handler in logging.getLogger().handlers):
+        write_error(json.dumps({"time": _shown(time.time()), "level": level, "message": text.rstrip()}))
+    else:
+        write_error(text)
+
+
+def _shown(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def set_up_logging(log_format: str, level: str) -> None:

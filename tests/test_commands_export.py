@@ -130,3 +130,20 @@ def test_a_run_that_is_at_work_is_told_in_the_report_too(
     assert f"process {os.getpid()} on " in failed["error"]
     assert "since 2026-11-23T02:00:00+00:00" in failed["error"]
     assert errors == f"syncer: error: {failed['error']}\n"
+
+
+def test_every_line_of_a_json_log_is_json_and_a_quiet_log_has_no_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", SID)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", SECRET)
+    with emulator("--users", "120") as running:
+        flags = ["export", "--base-url", running.url, "--state-dir", "state", "--rate", "1000"]
+        assert main([*flags, "--log-format", "json"]) == 0
+        out, errors = capsys.readouterr()
+        told = [json.loads(line)["message"] for line in errors.splitlines()]
+        assert out == ""
+        assert sum(message.startswith("Snapshot ") for message in told) == 1
+        assert main([*flags, "--progress", "never", "--log-level", "warning"]) == 0
+        assert capsys.readouterr() == ("", "")

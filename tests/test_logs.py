@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from syncer.logs import hide_from_logs, set_up_logging
+from syncer.logs import hide_from_logs, set_up_logging, tell
 
 log = logging.getLogger("syncer.test")
 
@@ -53,3 +53,21 @@ def test_what_is_hidden_shows_in_no_line_and_no_traceback(log_format: str, capsy
 def test_libraries_that_tell_urls_are_quiet_even_when_debugging() -> None:
     set_up_logging("text", "debug")
     assert [logging.getLogger(name).getEffectiveLevel() for name in ("aiohttp.client", "asyncio")] == [30, 30]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_words_for_a_person_are_a_json_line_where_the_log_is_one(
+    log_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging(log_format, "info")
+    tell("two\nlines\x1b[2J\n", "warning")
+    told = capsys.readouterr().err
+    if log_format == "text":
+        assert told == "two\nlines\\x1b[2J\n\n"
+    else:
+        [line] = [json.loads(line) for line in told.splitlines()]
+        assert (line["level"], line["message"], set(line)) == (
+            "warning",
+            "two\nlines\x1b[2J",
+            {"time", "level", "message"},
+        )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from syncer.commands.by_id import add_id_arguments, add_request_flags
 from syncer.commands.settings import Subparsers, settings_of
 from syncer.errors import GaveUp, PartlyDone, SyncerError, UsageError
+from syncer.logs import tell
 from syncer.terminal import write_error, write_out
 
 if TYPE_CHECKING:
@@ -137,12 +138,12 @@ def _report(
         write_out(json.dumps(report, indent=2) + "\n")
         return
     for user_id, error in ended.failures:
-        write_error(f"failed: {user_id}: {error}")
+        tell(f"failed: {user_id}: {error}")
     for user_id in deletion.still_there:
-        write_error(f"still there: {user_id}")
+        tell(f"still there: {user_id}")
     said = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.items() if count)
     untried = f", {ended.untried} not tried" if ended.untried else ""
-    write_error(f"{len(ids)} users of {plan.account_sid}: {said or 'none done'}{untried}; receipts in {receipts.path}")
+    tell(f"{len(ids)} users of {plan.account_sid}: {said or 'none done'}{untried}; receipts in {receipts.path}")
 
 
 def _show(plan: DeletePlan, args: argparse.Namespace) -> int:
@@ -159,7 +160,7 @@ def _show(plan: DeletePlan, args: argparse.Namespace) -> int:
         write_out(json.dumps(report, indent=2) + "\n")
         return 0
     write_out("".join(f"{user_id}\n" for user_id in plan.send))
-    write_error(f"dry run, nothing was sent: {plan.summary()}")
+    tell(f"dry run, nothing was sent: {plan.summary()}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import re
 import shutil
 import sys
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.errors import LockHeld, SyncerError, UsageError
 from syncer.lock import refuse_if_held
+from syncer.logs import tell
 from syncer.state import AccountState
 from syncer.summary import Failure, summary_text
-from syncer.terminal import write_error, write_out
+from syncer.terminal import write_out
 
 if TYPE_CHECKING:
     from syncer.config import Settings
@@ -190,9 +192,9 @@ def _chosen(settings: Settings, sid: str | None) -> Settings:
 def _tell(results: Sequence[Exported], failures: Sequence[Failure], *, as_json: bool) -> None:
     """The summary is for people and goes to standard error; with several accounts each failure is named."""
     width = shutil.get_terminal_size().columns
-    if not as_json:
+    if not as_json and logging.getLogger("syncer").isEnabledFor(logging.INFO):
         for result in results:
-            write_error(summary_text(result, width))
+            tell(summary_text(result, width))
     if len(results) + len(failures) > 1:
         for failure in failures:
-            write_error(f"syncer: error: account {failure.account_sid}: {failure.error}")
+            tell(f"syncer: error: account {failure.account_sid}: {failure.error}", "error")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from syncer.commands.by_id import add_id_arguments, add_request_flags
 from syncer.commands.settings import Subparsers, settings_of
 from syncer.errors import UsageError
-from syncer.terminal import write_error, write_out
+from syncer.logs import tell
+from syncer.terminal import write_out
 
 if TYPE_CHECKING:
     from syncer.bulk.ids import Chosen
@@ -105,12 +106,12 @@ def _report(args: argparse.Namespace, sid: str, chosen: Chosen, fetched: Fetched
         write_out(json.dumps(report, indent=2) + "\n")
         return
     for user_id in gone if not args.gone else ():
-        write_error(f"gone: {user_id}")
+        tell(f"gone: {user_id}")
     for user_id, error in failures:
-        write_error(f"failed: {user_id}: {error}")
+        tell(f"failed: {user_id}: {error}")
     untried = f", {fetched.ended.untried} not tried" if fetched.ended.untried else ""
     if sys.stderr.isatty() or len(chosen.ids) > 1:
-        write_error(f"{fetched.found} found, {len(gone)} gone, {len(failures)} failed{untried}")
+        tell(f"{fetched.found} found, {len(gone)} gone, {len(failures)} failed{untried}")
 
 
 def _write_gone(path: Path, gone: list[str]) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.durations import show_duration, show_size
 from syncer.errors import SnapshotMismatch
-from syncer.terminal import harmless, write_error, write_out
+from syncer.logs import tell
+from syncer.terminal import harmless, write_out
 
 if TYPE_CHECKING:
     from syncer.snapshot.catalog import Published
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     found: list[Listed] = []
     damaged: list[Damaged] = []
     if not list_accounts(store):
-        write_error(f"the destination {settings.destination} holds no snapshots")
+        tell(f"the destination {settings.destination} holds no snapshots")
     else:
         for sid in accounts_meant(store, args.account):
             _collect(store, sid, found, damaged)
@@ -106,7 +107,7 @@ def _told(damaged: list[Damaged]) -> int:
     latest = [one.mismatch for one in damaged if one.is_latest]
     for one in damaged:
         if one.mismatch not in latest[:1]:
-            write_error(f"damaged: {one.mismatch}")
+            tell(f"damaged: {one.mismatch}", "warning")
     if latest:
         raise latest[0]
     return 0
