@@ -85,7 +85,7 @@ async def _crawl_until_proven(run: Run) -> Proven:
 
 async def _crawl(run: Run) -> None:
     request, ports = run.request, run.ports
-    recorder = Recorder(run.spool, ports.run_blocking, ports.counters)
+    recorder = Recorder(run.spool, ports.run_blocking, ports.counters, append=ports.append)
     crawler = Crawler(
         Walk(run.spool.stretches()),
         Ports(

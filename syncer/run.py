@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from syncer.crawl.recorder import RunBlocking
+from syncer.crawl.recorder import RunBlocking, in_line
 from syncer.crawl.spool import RunFacts, Spool
 from syncer.guards import Contract
 from syncer.model import Check, Counters, FetchUser, ListPage
@@ -82,6 +82,8 @@ class ExportPorts:
     """Signs the manifest; None: it is not signed."""
     fetch_user: FetchUser | None = None
     """Needed where missing users are to be confirmed."""
+    append: RunBlocking = in_line
+    """Runs the commit of one page to the spool."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Bench:
                 await asyncio.sleep(0)
                 work()
 
-            recorder = Recorder(self.spool, inline, self.counters)
+            recorder = Recorder(self.spool, inline, self.counters, append=inline)
             ports = Ports(self.service, encode, recorder, self.spool)
             walk = Walk(self.spool.stretches())
             crawler = Crawler(
@@ -146,7 +146,7 @@ def test_a_walker_asks_for_its_next_stretch_while_the_last_page_of_this_one_is_w
         work()
 
     async def main() -> None:
-        recorder = Recorder(bench.spool, slow, bench.counters)
+        recorder = Recorder(bench.spool, slow, bench.counters, append=slow)
         walk = Walk(bench.spool.stretches())
         ports = Ports(bench.service, encode, recorder, bench.spool)
         await Crawler(walk, ports, bench.counters, walkers=1, page_size=10).run()

@@ -70,7 +70,7 @@ class Ports:
     encode: Encode
     recorder: Recorder
     spool: Spool
-    """Only used through the recorder's thread."""
+    """Only used through the recorder."""
 
 
 class Crawler:
@@ -101,10 +101,9 @@ class Crawler:
         there."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(self._ports.recorder.write_all())
                 walkers = [tasks.create_task(self._walker(tasks)) for _ in range(self._walkers)]
+                # Inside the block: a group that fails while it is being left does not take its own cancellation back.
                 await asyncio.wait(walkers, return_when=asyncio.FIRST_EXCEPTION)
-                writer.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None
 

@@ -197,7 +197,7 @@ class World:
             allow_shrink=True,
         )
         store = PassedStore(open_store(destination), life)
-        ports = ExportPorts(client.list_page, store, counters, self._now, life.run_inline)
+        ports = ExportPorts(client.list_page, store, counters, self._now, life.run_inline, append=life.run_inline)
         return await export_account(request, ports)
 
     def _now(self) -> datetime:
