@@ -90,6 +90,9 @@ class EncodedPage:
 
     ids: list[str]
     """Of accepted users, in list order; may hold repeats."""
+    min_id: str | None
+    """In order of code points, which is that of UTF-8's bytes; None on a page without any."""
+    max_id: str | None
     users: int
     """Users served on the page: accepted and rejected."""
     digest: bytes

@@ -26,7 +26,8 @@ FACTS = RunFacts("AC1", "20261124T020000Z", "2026-11-24T02:00:00+00:00", "https:
 
 def encode(page: Page) -> EncodedPage:
     ids = [str(user["id"]) for user in page.users]
-    return EncodedPage(ids, len(ids), hashlib.sha256("\n".join(sorted(ids)).encode()).digest(), ids, ())
+    low, high = (min(ids), max(ids)) if ids else (None, None)
+    return EncodedPage(ids, low, high, len(ids), hashlib.sha256("\n".join(sorted(ids)).encode()).digest(), ids, ())
 
 
 @dataclass

@@ -32,7 +32,7 @@ def entry(
         len(rejects),
         ids[0] if ids else None, ids[-1] if ids else None, low, high, ids.encode(), **more,  # type: ignore[arg-type]
     )  # fmt: skip
-    encoded = EncodedPage(list(ids), len(ids) + len(rejects), ids.encode(), ids, rejects)
+    encoded = EncodedPage(list(ids), low, high, len(ids) + len(rejects), ids.encode(), ids, rejects)
     return Entry(record, encoded, tuple(first) if first is not None else None)
 
 

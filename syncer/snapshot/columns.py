@@ -78,7 +78,9 @@ def make_encoder(*, with_lines: bool, seen: set[str] | None = None) -> Encode:
             ids, batch = _encode_clean(accepted, page.body, with_lines)
         if seen is not None and len(seen) < SEEN_MAX and batch.column("extra").null_count < len(accepted):
             seen.update(*accepted)
-        return EncodedPage(ids, len(page.users), digest_ids(sorted(ids)), batch, rejects)
+        ordered = sorted(ids)
+        low, high = (ordered[0], ordered[-1]) if ordered else (None, None)
+        return EncodedPage(ids, low, high, len(page.users), digest_ids(ordered), batch, rejects)
 
     return encode
 
@@ -117,11 +119,12 @@ def _damaged(what: str) -> StorageFailed:
 def _encode_clean(users: _Users, body: bytes, with_lines: bool) -> tuple[list[str], Any]:
     """Columns of users without fault; any doubt is an exception, and then ``_sort_out`` names the user."""
     ids = [user["id"] for user in users]
-    _check_ids(ids, body)
+    id_column = pa.array(ids, pa.string())
+    _check_ids(ids, id_column, body)
     deleted, all_say_deleted = _deleted(users)
     extra, exact = _extra(users, body, all_say_deleted)
     columns = [
-        pa.array(ids, pa.string()),
+        id_column,
         _times([user["createdAt"] for user in users]),
         _times([user["updatedAt"] for user in users]),
         pa.array(deleted, pa.string()).cast(TIME),
@@ -134,9 +137,11 @@ def _encode_clean(users: _Users, body: bytes, with_lines: bool) -> tuple[list[st
     return ids, pa.RecordBatch.from_arrays(columns, schema=schema(with_lines=with_lines))
 
 
-def _check_ids(ids: list[str], body: bytes) -> None:
-    lengths = set(map(len, ids))
-    if 0 in lengths or max(lengths, default=1) > ID_CHARACTERS_MAX:
+def _check_ids(ids: list[str], column: Any, body: bytes) -> None:
+    shortest, longest = pc.min_max(pc.binary_length(column)).as_py().values()  # in bytes: not fewer than characters
+    if column.null_count:
+        raise ValueError("an id is null")
+    if shortest == 0 or (longest or 0) > ID_CHARACTERS_MAX and max(map(len, ids)) > ID_CHARACTERS_MAX:
         raise ValueError("an id is empty or too long")
     # JSON allows control characters in strings only as escapes, apart from DEL and, beyond ASCII, C1.
     may_hold_control = b"\\" in body or not body.isascii() or b"\x7f" in body

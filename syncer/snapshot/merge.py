@@ -23,6 +23,9 @@ from syncer.snapshot.repeats import RepeatCounter
 PENDING_ROWS_MAX = 131_072
 """Rows in wait for their order; beyond it SQLite sorts on disk, in 130 MiB however many there are."""
 
+COUNTED_ROWS = 16_384
+"""Rows that are passed on at a time."""
+
 
 class StoredPage(Protocol):
     """A page in the spool that holds users."""
@@ -98,22 +101,32 @@ class Merge(Generic[P]):
 
     def tables(self) -> Iterator[Any]:
         """Tables of users, strictly ascending by id in byte order, across tables too."""
+        waiting: list[Any] = []
         for table in self._merged():
             if table.num_rows:
-                self._count(table)
-                yield table
+                self._follow(table.column("id"))
+                waiting.append(table)
+            if sum(waited.num_rows for waited in waiting) >= COUNTED_ROWS:
+                yield self._counted(waiting)
+                waiting = []
+        if waiting:
+            yield self._counted(waiting)
 
-    def _count(self, table: Any) -> None:
-        ids = table.column("id")
-        first, last = ids[0].as_py(), ids[-1].as_py()
+    def _follow(self, ids: Any) -> None:
+        first = ids[0].as_py()
         assert self._max_id is None or self._max_id < first  # the next line of every reader relies on it
         self._min_id = first if self._min_id is None else self._min_id
-        self._max_id = last
+        self._max_id = ids[-1].as_py()
+
+    def _counted(self, tables: list[Any]) -> Any:
+        """Several pages at a time: each look at a column has a price of its own."""
+        table = pa.concat_tables(tables)
         self._users += table.num_rows
         self._deleted += table.num_rows - table.column("deleted_at").null_count
         for name in ("created_at", "updated_at", "deleted_at"):
             newest = pc.max(table.column(name)).cast(pa.int64()).as_py()
             self._newest_us = max(self._newest_us, newest or 0)
+        return table
 
     def _merged(self) -> Iterator[Any]:
         pending = Pending(self._pending_rows_max)
