@@ -35,6 +35,22 @@ class Page:
     end: EndSpelling | None
     """None exactly when ``next`` is a token."""
     body: bytes
+    columns: object = None
+    """The users, where they were read as columns straight from the text: ``users`` is empty then."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsersInText:
+    """A list answer taken apart without a parser."""
+
+    columns: object
+    """Its users, opaque to everyone but the encoder."""
+    envelope: bytes
+    """The answer with an empty list of users: JSON exactly when the whole answer is."""
+
+
+FindUsers = Callable[[bytes], UsersInText | None]
+"""Reads the users straight from the text of a list answer; None whenever it is not sure of every byte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from syncer.api.redact import secret_forms
 from syncer.api.throttle import Door
 from syncer.api.transport import Timeouts, Transport
 from syncer.credentials import Credentials
-from syncer.model import Counters
+from syncer.model import Counters, FindUsers
 
 
 @asynccontextmanager
@@ -32,6 +32,7 @@ async def open_client(
     ca_file: Path | None = None,
     compression: bool = False,
     places: asyncio.Semaphore | None = None,
+    find_users: FindUsers | None = None,
 ) -> AsyncIterator[Client]:
     """A client that is ready to ask.
 
@@ -64,4 +65,5 @@ async def open_client(
             budget=RetryBudget(capacity, capacity),
             deadline_at=deadline_at,
             hidden=secret_forms(credentials),
+            find_users=find_users,
         )

@@ -27,6 +27,7 @@ from syncer.export import export_account
 from syncer.garbage import collect_seldom
 from syncer.model import Counters
 from syncer.run import ExportPorts, ExportRequest, ExportResult
+from syncer.snapshot.page_text import find_users
 from syncer.snapshot.signing import load_signer
 from syncer.snapshot.store import open_store
 from syncer.state import AccountState
@@ -113,6 +114,7 @@ async def _export(
         ca_file=settings.ca_file,
         compression=settings.compressed_answers,
         places=places,
+        find_users=find_users,
     )
     signer = load_signer(settings.signing_key) if settings.signing_key else None
     with BlockingThread() as thread:

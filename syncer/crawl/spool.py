@@ -3,8 +3,8 @@
 A page, its position and what was decided about it are one transaction: after a kill at any instant the file says
 exactly which token to ask for next. Payloads are opaque bytes here.
 
-A commit appends to the write-ahead log, that is to the page cache of the system: some 0.1 ms. What may wait for the disk
-is ``checkpoint``, which is never done unasked.
+A commit appends to the write-ahead log, that is to the system's page cache: some 0.1 ms. What may wait for the disk is
+``checkpoint``, which is never done unasked.
 """
 
 from __future__ import annotations
@@ -290,8 +290,9 @@ class Spool:
         return int(self._db.execute("SELECT coalesce(max(asked), 0) FROM pages").fetchone()[0])
 
     def _close_as_it_is(self) -> None:
-        """Without the checkpoint that SQLite makes when a file's last user leaves: one that may only read makes none."""
-        with _storage(self.path), closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as other:
+        """SQLite makes a checkpoint when a file's last user leaves. One that may only read makes none."""
+        reading = f"{self.path.absolute().as_uri()}?mode=ro"
+        with _storage(self.path), closing(sqlite3.connect(reading, uri=True)) as other:
             other.execute("SELECT count(*) FROM run").fetchone()
             self._db.close()
 

@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 from syncer.errors import StorageFailed
 from syncer.model import Encode, EncodedPage, Page, Reject
 from syncer.snapshot.exact import dump_row, holds_doubtful_number, read_exact_users
+from syncer.snapshot.page_text import TextColumns
+from syncer.snapshot.times import TIME, read_times
 
-TIME = pa.timestamp("us", "UTC")
 ID_CHARACTERS_MAX = 128
 """Documented ids have 53 to 62 characters; the shape itself is not checked, it may change while the API is a beta."""
 
@@ -69,6 +70,10 @@ def make_encoder(*, with_lines: bool, seen: set[str] | None = None) -> Encode:
     """
 
     def encode(page: Page) -> EncodedPage:
+        if isinstance(page.columns, TextColumns):
+            if seen is not None and page.columns.unknown:
+                seen.update(page.columns.unknown)
+            return _of_text(page.columns, with_lines)
         accepted = page.users
         rejects: tuple[Reject, ...] = ()
         try:
@@ -78,11 +83,23 @@ def make_encoder(*, with_lines: bool, seen: set[str] | None = None) -> Encode:
             ids, batch = _encode_clean(accepted, page.body, with_lines)
         if seen is not None and len(seen) < SEEN_MAX and batch.column("extra").null_count < len(accepted):
             seen.update(*accepted)
-        ordered = sorted(ids)
-        low, high = (ordered[0], ordered[-1]) if ordered else (None, None)
-        return EncodedPage(ids, low, high, len(page.users), digest_ids(ordered), batch, rejects)
+        return _encoded(ids, len(page.users), batch, rejects)
 
     return encode
+
+
+def _encoded(ids: list[str], users: int, batch: Any, rejects: tuple[Reject, ...]) -> EncodedPage:
+    ordered = sorted(ids)
+    low, high = (ordered[0], ordered[-1]) if ordered else (None, None)
+    return EncodedPage(ids, low, high, users, digest_ids(ordered), batch, rejects)
+
+
+def _of_text(found: TextColumns, with_lines: bool) -> EncodedPage:
+    columns = [found.ids, found.created_at, found.updated_at, found.deleted_at, found.extra]
+    if with_lines:
+        columns.append(found.lines())
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema(with_lines=with_lines))
+    return _encoded(found.ids.to_pylist(), batch.num_rows, batch, ())
 
 
 def digest_ids(sorted_ids: Sequence[str]) -> bytes:
@@ -127,7 +144,7 @@ def _encode_clean(users: _Users, body: bytes, with_lines: bool) -> tuple[list[st
         id_column,
         _times([user["createdAt"] for user in users]),
         _times([user["updatedAt"] for user in users]),
-        pa.array(deleted, pa.string()).cast(TIME),
+        _times(deleted),
         extra,
     ]
     if columns[1].null_count or columns[2].null_count:
@@ -141,7 +158,7 @@ def _check_ids(ids: list[str], column: Any, body: bytes) -> None:
     shortest, longest = pc.min_max(pc.binary_length(column)).as_py().values()  # in bytes: not fewer than characters
     if column.null_count:
         raise ValueError("an id is null")
-    if shortest == 0 or (longest or 0) > ID_CHARACTERS_MAX and max(map(len, ids)) > ID_CHARACTERS_MAX:
+    if shortest == 0 or ((longest or 0) > ID_CHARACTERS_MAX and max(map(len, ids)) > ID_CHARACTERS_MAX):
         raise ValueError("an id is empty or too long")
     # JSON allows control characters in strings only as escapes, apart from DEL and, beyond ASCII, C1.
     may_hold_control = b"\\" in body or not body.isascii() or b"\x7f" in body
@@ -158,7 +175,7 @@ def _deleted(users: _Users) -> tuple[list[Any], bool]:
 
 
 def _times(texts: list[Any]) -> Any:
-    return pa.array(texts, pa.string()).cast(TIME)
+    return read_times(pa.array(texts, pa.string()))
 
 
 def _extra(users: _Users, body: bytes, all_say_deleted: bool) -> tuple[Any, _Users]:
