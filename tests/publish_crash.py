@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from syncer.snapshot import files
-from syncer.snapshot.manifest import build, parse
+from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.publish import publish
 from syncer.snapshot.store import LocalStore
 from tests.failing_os import DyingOs

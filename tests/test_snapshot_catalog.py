@@ -17,7 +17,7 @@ from syncer.snapshot.catalog import (
     load_latest,
     load_snapshot,
 )
-from syncer.snapshot.manifest import build
+from syncer.snapshot.manifest_json import build
 from syncer.snapshot.publish import publish
 from syncer.snapshot.store import FileMissing, LocalStore
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, chunked, make_users, spool, stage_snapshot

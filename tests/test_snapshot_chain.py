@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from syncer.model import Check
 from syncer.snapshot import layout
 from syncer.snapshot.chain import check_place, check_previous
-from syncer.snapshot.manifest import Manifest, Previous, build, parse
+from syncer.snapshot.manifest import Manifest, Previous
+from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.publish import build_pointer, publication, publish
 from syncer.snapshot.signing import KeySigner
 from syncer.snapshot.sshsig import TrustedKeys

@@ -13,7 +13,8 @@ import pytest
 from syncer.errors import DataRefused
 from syncer.snapshot import layout
 from syncer.snapshot.changes import ChangesSink
-from syncer.snapshot.manifest import Manifest, Previous, build, parse
+from syncer.snapshot.manifest import Manifest, Previous
+from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.merge import Merge
 from syncer.snapshot.publish import publication, publish
 from syncer.snapshot.reading import read_users

@@ -16,7 +16,7 @@ from syncer.snapshot import layout
 from syncer.snapshot.catalog import Published, load_latest
 from syncer.snapshot.evidence import Proof, build_proof, check_proof, parse_proof, prove_user
 from syncer.snapshot.hash_tree import LEAF_ROWS
-from syncer.snapshot.manifest import build
+from syncer.snapshot.manifest_json import build
 from syncer.snapshot.publish import publish
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.store import LocalStore

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncer.snapshot import layout
-from syncer.snapshot.manifest import build, parse
+from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.prune import UNREADABLE, PrunePlan, plan_account, removal
 from syncer.snapshot.publish import publication, publish, read_pointer
 from syncer.snapshot.retention import LATEST, NOT_KEPT, Decision, Policy

@@ -115,7 +115,7 @@ def _history(store: Store, sid: str, trusted: TrustedKeys | None) -> Iterator[Re
 
 def _pruned(store: Store, sid: str, snapshot: str, trusted: TrustedKeys | None) -> Report:
     from syncer.snapshot.chain import check_place, check_previous, read_manifest
-    from syncer.snapshot.manifest import parse
+    from syncer.snapshot.manifest_json import parse
 
     path, data = read_manifest(store, sid, snapshot)
     try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from syncer.errors import SnapshotMismatch, UsageError
 from syncer.snapshot import layout
-from syncer.snapshot.manifest import Manifest, parse
+from syncer.snapshot.manifest import Manifest
+from syncer.snapshot.manifest_json import parse
 from syncer.snapshot.store import Store
 
 

@@ -12,7 +12,8 @@ from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout, signing
 from syncer.snapshot.catalog import list_known_ids
-from syncer.snapshot.manifest import Manifest, parse
+from syncer.snapshot.manifest import Manifest
+from syncer.snapshot.manifest_json import parse
 from syncer.snapshot.publish import build_pointer, read_pointer
 from syncer.snapshot.sshsig import SignatureFault, TrustedKeys, fingerprint
 from syncer.snapshot.store import FileMissing, Store

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from syncer.errors import SnapshotMismatch
 from syncer.snapshot.columns import USER_SCHEMA
 from syncer.snapshot.hash_tree import ALGORITHM, LEAF_ROWS, audit_path, hash_leaves, root_of_path
-from syncer.snapshot.manifest import FileFacts, Manifest, TreeFacts, parse
+from syncer.snapshot.manifest import FileFacts, Manifest, TreeFacts
+from syncer.snapshot.manifest_json import parse
 from syncer.snapshot.part_readers import PartFault
 from syncer.snapshot.reading import read_part
 from syncer.snapshot.shape import Shape, ShapeFault

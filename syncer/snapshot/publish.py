@@ -18,7 +18,8 @@ from syncer.errors import DataRefused, SnapshotMismatch, StorageFailed
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import list_snapshot_ids
 from syncer.snapshot.layout import Format
-from syncer.snapshot.manifest import FileFacts, Manifest, build, dump_json, parse
+from syncer.snapshot.manifest import FileFacts, Manifest
+from syncer.snapshot.manifest_json import build, dump_json, parse
 from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file, read_ids, read_ndjson
 from syncer.snapshot.staging import Staging
 from syncer.snapshot.store import FileMissing, Store

@@ -10,17 +10,8 @@ import pytest
 
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
-from syncer.snapshot.manifest import (
-    FileFacts,
-    Manifest,
-    PageIndexFacts,
-    Previous,
-    RejectsFacts,
-    Tool,
-    TreeFacts,
-    build,
-    parse,
-)
+from syncer.snapshot.manifest import FileFacts, Manifest, PageIndexFacts, Previous, RejectsFacts, Tool, TreeFacts
+from syncer.snapshot.manifest_json import build, parse
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, STARTED, crawl_facts
 
 SHA = "0" * 64
