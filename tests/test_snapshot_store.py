@@ -11,7 +11,7 @@ import pytest
 
 from syncer.errors import StorageFailed, UsageError
 from syncer.snapshot import files
-from syncer.snapshot.store import LocalStore, Store, open_store
+from syncer.snapshot.store import FileMissing, LocalStore, Store, open_store
 
 
 @pytest.fixture
@@ -35,10 +35,34 @@ def test_a_file_that_cannot_be_read_is_a_storage_failure(tmp_path: Path, monkeyp
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refused)
-    with pytest.raises(StorageFailed) as caught:
+    with monkeypatch.context() as patched, pytest.raises(StorageFailed) as caught:
+        patched.setattr(os, "open", refused)
         store.read("f")
     assert caught.value.message == f"{tmp_path / 'f'} cannot be read: permission denied"
+
+
+def test_what_is_neither_a_file_nor_a_folder_is_named_and_never_waited_for(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    for name in ("a/f", "a/b/f"):
+        store.put_new(name, b"1")
+    (tmp_path / "a/link").symlink_to(tmp_path / "a/f")
+    (tmp_path / "a/loop").symlink_to(tmp_path / "a/loop")
+    (tmp_path / "a/zero").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "a/pipe")
+    assert (store.strangers("a"), store.strangers("absent")) == (["link", "loop", "pipe", "zero"], [])
+    assert store.read("a/link") == b"1"
+    for name in ("a/zero", "a/pipe", "a/b"):
+        with pytest.raises(FileMissing, match="is not a file"):
+            store.open(name)
+    for name in ("a/loop", "a/" + "x" * 300):
+        with pytest.raises(FileMissing, match="is not there"):
+            store.open(name)
+
+
+def test_only_names_that_begin_with_a_dot_are_unfinished_writes(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put_new(f"a/part{files.TEMPORARY_SUFFIX}", b"1")
+    assert store.names("a") == [f"part{files.TEMPORARY_SUFFIX}"]
 
 
 def test_a_path_and_a_file_uri_name_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

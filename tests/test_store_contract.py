@@ -14,8 +14,8 @@ from uuid import uuid4
 import pytest
 from obstore.store import MemoryStore
 
-from syncer.errors import DataRefused, LockHeld, StorageFailed
-from syncer.snapshot import files, layout, store
+from syncer.errors import DataRefused, LockHeld, SnapshotMismatch, StorageFailed
+from syncer.snapshot import bucket, files, layout, store
 from syncer.snapshot.catalog import list_accounts, list_snapshot_ids, load_latest
 from syncer.snapshot.object_address import Patience, connect, parse_address
 from syncer.snapshot.object_store import ObjectStore
@@ -85,6 +85,24 @@ def test_a_file_is_read_from_anywhere(one: Store) -> None:
         assert (file.seek(-2, io.SEEK_END), file.read(), file.read()) == (8, b"\x08\x09", b"")
         assert (file.seek(0), file.seek(4, io.SEEK_CUR), file.read(1)) == (0, 4, b"\4")
     assert file.closed
+
+
+def test_what_is_not_small_is_not_read_at_once(one: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (store, bucket):
+        monkeypatch.setattr(module, "SMALL_BYTES_MAX", 4)
+    one.put_new("a", b"1234")
+    one.put_new("b", b"12345")
+    assert one.read("a") == b"1234"
+    with pytest.raises(SnapshotMismatch, match="syncer did not write it"):
+        one.read("b")
+
+
+def test_a_claim_is_seen_by_all_writers_until_it_is_removed(writers: Writers) -> None:
+    one, other = writers("one"), writers("other")
+    assert (one.is_claimed(".staging/a"), one.claim_staging(".staging/a")) == (False, True)
+    assert (one.is_claimed(".staging/a"), other.is_claimed(".staging/a"), one.strangers("a")) == (True, True, [])
+    one.remove(".staging/a")
+    assert (one.is_claimed(".staging/a"), other.is_claimed(".staging/a")) == (False, False)
 
 
 def test_what_is_not_there_is_said_so(one: Store) -> None:

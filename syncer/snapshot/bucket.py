@@ -18,7 +18,7 @@ from syncer.snapshot import files
 from syncer.snapshot.object_errors import object_errors
 from syncer.snapshot.object_file import HashedBlocks, open_object
 from syncer.snapshot.part_readers import hash_file
-from syncer.snapshot.store import FileMissing, Stoppable
+from syncer.snapshot.store import SMALL_BYTES_MAX, FileMissing, Stoppable, too_long
 
 CHUNK_BYTES = 8 << 20
 CHUNKS_AT_ONCE = 4
@@ -54,9 +54,11 @@ class Bucket:
         return self.size(path) is not None or bool(next(self._below(path, 1), []))
 
     def get(self, path: str) -> tuple[bytes, Any]:
-        """A small object and what the store says of it. Raises FileMissing."""
+        """A small object and what the store says of it. Raises FileMissing, SnapshotMismatch for one that is not small."""
         with object_errors(self._show(path), "read"):
             answer = obstore.get(self._client, _checked(path))
+            if int(answer.meta["size"]) > SMALL_BYTES_MAX:
+                raise too_long(self._show(path))
             return bytes(answer.bytes()), answer.meta
 
     def open(self, path: str) -> BinaryIO:

@@ -48,6 +48,11 @@ def _failure(path: Path, verb: str, error: OSError) -> StorageFailed:
     return StorageFailed(f"{path} cannot be {verb}: {reason}", hint=hint)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is an unfinished write."""
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and those above it; each is durable in its parent."""
     missing = []

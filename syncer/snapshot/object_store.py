@@ -41,6 +41,10 @@ class ObjectStore:
     def names(self, folder: str) -> list[str]:
         return self._place_of(folder).names(folder)
 
+    def strangers(self, folder: str) -> list[str]:  # noqa: ARG002
+        """Whatever is in a bucket is an object."""
+        return []
+
     def size(self, path: str) -> int | None:
         return self._place_of(path).size(path)
 
@@ -90,6 +94,9 @@ class ObjectStore:
 
     def empty_staging(self, path: str) -> bool:
         return self._staging.empty_staging(path) and self._claim(path)
+
+    def is_claimed(self, path: str) -> bool:
+        return self._staging.exists(path) or self._bucket.exists(path)
 
     def staging_path(self, path: str) -> Path:
         return self._staging.staging_path(path)

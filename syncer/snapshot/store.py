@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,12 +19,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
-from syncer.errors import LockHeld, StorageFailed, UsageError
+from syncer.errors import LockHeld, SnapshotMismatch, StorageFailed, UsageError
 from syncer.snapshot import files
 
 _CLOUD_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 TURN_WAIT_SECONDS = 20.0
 """How long to wait for another run's turn, which takes a few requests."""
+SMALL_BYTES_MAX = 64 << 20
+"""Of a file that is read at once; manifests have some kilobytes. What is longer was not written by us."""
+_ABSENT = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
 Stoppable = Callable[[Iterable[Any]], Iterable[Any]]
 """Passes items on until the run is cancelled."""
@@ -40,6 +44,10 @@ class Store(Protocol):
         """What lies in a folder, sorted; nothing when it is not there. Names of unfinished writes are left out."""
         ...
 
+    def strangers(self, folder: str) -> list[str]:
+        """Of these names, those that are neither a file nor a folder of their own: links, pipes, devices."""
+        ...
+
     def size(self, path: str) -> int | None:
         """A file's bytes; None when it is not there."""
         ...
@@ -49,7 +57,7 @@ class Store(Protocol):
         ...
 
     def read(self, path: str) -> bytes:
-        """A small file's content. Raises FileMissing."""
+        """A small file's content. Raises FileMissing, and SnapshotMismatch for one that is not small."""
         ...
 
     def open(self, path: str) -> BinaryIO:
@@ -82,6 +90,10 @@ class Store(Protocol):
 
     def empty_staging(self, path: str) -> bool:
         """An empty staging folder where this run had claimed one, which stays claimed; False when it is another's."""
+        ...
+
+    def is_claimed(self, path: str) -> bool:
+        """Whether a run, at work or killed, has this staging folder, on this machine or another."""
         ...
 
     def staging_path(self, path: str) -> Path:
@@ -129,9 +141,14 @@ class LocalStore:
         path = self._at(folder)
         with files.storage_errors(path, "listed"):
             try:
-                return sorted(name for name in os.listdir(path) if not name.endswith(files.TEMPORARY_SUFFIX))
+                return sorted(name for name in os.listdir(path) if not files.is_temporary(name))
             except (FileNotFoundError, NotADirectoryError):
                 return []
+
+    def strangers(self, folder: str) -> list[str]:
+        path = self._at(folder)
+        with files.storage_errors(path, "listed"):
+            return [name for name in self.names(folder) if not _is_plain((path / name).lstat().st_mode)]
 
     def size(self, path: str) -> int | None:
         at = self._at(path)
@@ -143,15 +160,25 @@ class LocalStore:
 
     def read(self, path: str) -> bytes:
         with self.open(path) as file, files.storage_errors(self._at(path), "read"):
-            return file.read()
+            data = file.read(SMALL_BYTES_MAX + 1)
+        if len(data) > SMALL_BYTES_MAX:
+            raise too_long(str(self._at(path)))
+        return data
 
     def open(self, path: str) -> BinaryIO:
+        """Waits for nobody: a pipe or a device under a file's name is no file."""
         at = self._at(path)
         with files.storage_errors(at, "read"):
             try:
-                return at.open("rb")
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-                raise FileMissing(f"{at} is not there") from None
+                descriptor = os.open(at, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    raise FileMissing(f"{at} is not there") from None
+                raise
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise FileMissing(f"{at} is not a file")
+            return os.fdopen(descriptor, "rb")
 
     def put_new(self, path: str, data: bytes) -> bool:
         return files.put_file(self._at(path), data, replace=False)
@@ -199,6 +226,9 @@ class LocalStore:
             files.remove(folder / name)
         return True
 
+    def is_claimed(self, path: str) -> bool:
+        return self.exists(path)
+
     def staging_path(self, path: str) -> Path:
         return self._at(path)
 
@@ -235,6 +265,17 @@ def _below(root: Path, path: str) -> Path:
     if any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
         raise ValueError(f"{path!a} leaves the destination")
     return root / path
+
+
+def too_long(shown: str) -> SnapshotMismatch:
+    """What is said of a file that is not small."""
+    return SnapshotMismatch(
+        f"{shown} has more than {SMALL_BYTES_MAX >> 20} MiB: syncer did not write it", hint="restore it from a copy"
+    )
+
+
+def _is_plain(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _lock(descriptor: int, folder: Path) -> None:
