@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from syncer.errors import ContractBroken, CoverageNotProven, CredentialsRefused, GaveUp, SyncerError
 from syncer.model import FetchUser
 from syncer.snapshot.fetched import FetchedUser, encode_fetched
+from syncer.snapshot.manifest import ADDED_MAX
 
-ADDED_MAX = 1000
-"""Users that a list may have left out: beyond it the crawl cannot be called one."""
 FAILURES_MAX = 10
 """Failures after which no more users are asked for."""
 NAMED_MAX = 5

@@ -126,7 +126,11 @@ def test_a_pointer_may_lag_behind_but_not_lie(store: LocalStore) -> None:
     first_sha256 = hashlib.sha256(store.read(layout.manifest_path(ACCOUNT, FIRST))).hexdigest()
     store.put_replace(latest, build_pointer(ACCOUNT, FIRST, first_sha256))
     (pointer, _) = check_place(store, ACCOUNT, SECOND, None)
-    assert pointer == Check("pointer", True, f"{latest} still names {FIRST}: the next export or prune moves it")
+    assert pointer == Check("pointer", False, f"{latest} names {FIRST}, which is older")
+    store.claim_staging(layout.staging_folder(ACCOUNT, SECOND))
+    why = "the run that published this snapshot was ended before it; the next export puts that right"
+    (pointer, _) = check_place(store, ACCOUNT, SECOND, None)
+    assert pointer == Check("pointer", True, f"{latest} names {FIRST}, which is older: {why}")
     for lie in (
         build_pointer(ACCOUNT, FIRST, "0" * 64),
         build_pointer(ACCOUNT, "20260101T000000Z", first_sha256),
@@ -135,13 +139,50 @@ def test_a_pointer_may_lag_behind_but_not_lie(store: LocalStore) -> None:
         store.put_replace(latest, lie)
         assert place(store, SECOND)["pointer"] is False
     store.remove(latest)
-    assert place(store, SECOND)["pointer"] is True
+    assert check_place(store, ACCOUNT, SECOND, None)[0] == Check("pointer", True, f"{latest} is not there: {why}")
+    store.remove(layout.staging_folder(ACCOUNT, SECOND))
+    assert check_place(store, ACCOUNT, SECOND, None)[0] == Check("pointer", False, f"{latest} is not there")
 
 
-def test_a_snapshot_that_follows_another_one_says_nothing_of_this_one(store: LocalStore) -> None:
+def test_a_snapshot_that_is_first_and_is_not_has_cut_off_those_before(store: LocalStore) -> None:
     rewrite(store, SECOND, previous=None)
     (link, _) = check_place(store, ACCOUNT, FIRST, None)
-    assert link == Check("next", True, f"{SECOND} does not follow this snapshot")
+    assert link == Check("next", False, f"{SECOND} says that no snapshot was there before it")
+
+
+def test_a_snapshot_that_was_slipped_in_between_two_is_found(store: LocalStore) -> None:
+    slipped, before = "20261122T120000Z", manifest_at(store, SECOND).previous
+    manifest = stage_snapshot(store, spool([chunked(make_users(20), 10)]), snapshot_id=slipped, previous=before)
+    publish(store, manifest)
+    assert check_previous(store, manifest).ok
+    (link, _) = check_place(store, ACCOUNT, slipped, None)
+    assert link == Check("next", False, f"{SECOND} follows {FIRST}, and passes this snapshot over")
+    store.put_replace(layout.manifest_path(ACCOUNT, slipped), b"{}")
+    assert check_place(store, ACCOUNT, slipped, None)[0] == link
+    rewrite(store, SECOND, previous=replace(before, snapshot_id="20261122T130000Z"))
+    (link, _) = check_place(store, ACCOUNT, FIRST, None)
+    assert link.ok is False, link
+    store.remove(layout.snapshot_folder(ACCOUNT, slipped))
+    (link, _) = check_place(store, ACCOUNT, FIRST, None)
+    assert link == Check("next", True, f"{SECOND} follows 20261122T130000Z, which is not there any more")
+
+
+def test_a_snapshot_that_follows_none_older_is_found(store: LocalStore) -> None:
+    for later in (SECOND, "20261124T020000Z"):
+        manifest = replace(manifest_at(store, SECOND), previous=Previous(later, "0" * 64))
+        expected = Check("previous", False, f"it says that it follows {later}, which is not older")
+        assert check_previous(store, manifest) == expected
+
+
+def test_only_the_newest_snapshot_is_looked_for_in_the_pointer(store: LocalStore) -> None:
+    store.place_file(layout.manifest_path(ACCOUNT, SECOND), layout.pruned_path(ACCOUNT, SECOND))
+    sha256 = hashlib.sha256(store.read(layout.manifest_path(ACCOUNT, FIRST))).hexdigest()
+    store.put_replace(layout.latest_path(ACCOUNT), build_pointer(ACCOUNT, FIRST, sha256))
+    assert place(store, FIRST) == {"next": True, "pointer": True, "signature": True}
+    assert place(store, SECOND) == {"signature": True}
+    store.put_replace(layout.latest_path(ACCOUNT), build_pointer(ACCOUNT, "20261125T020000Z", sha256))
+    pointer = check_place(store, ACCOUNT, FIRST, None)[1]
+    assert pointer == Check("pointer", False, f"{layout.latest_path(ACCOUNT)} names 20261125T020000Z")
 
 
 def test_what_was_removed_by_hand_is_said_to_be_missing(store: LocalStore) -> None:

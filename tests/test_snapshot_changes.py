@@ -95,11 +95,15 @@ def test_verify_reads_the_changes_and_names_what_is_wrong(tmp_path: Path, users:
         "changes": "they are not those since the previous snapshot"
     }
     counted = replace(facts, counts={**facts.counts, "created": 9})
-    assert failed(store, replace(manifest, changes=counted)) == {"changes": "their counts do not add up"}
+    assert failed(store, replace(manifest, changes=counted)) == {
+        "changes": "their rows say 5 created, 1 deleted, 1 purged, 1 updated, 9 vanished, and the manifest 9 created,"
+        " 1 deleted, 1 purged, 1 updated, 9 vanished; their counts do not add up to the snapshot's users"
+    }
     elsewhere = replace(facts, files=(replace(facts.files[0], path="x/part"),))
     assert failed(store, replace(manifest, changes=elsewhere)) == {
-        "changes": "a part is not in the snapshot's folder",
-        "x/part": "the part is not there",
+        "changes": "their parts are not in the snapshot's folder, or not called as parts are",
+        "folders": f"{facts.files[0].path} is foreign",
+        "x/part": f"the part is not there: {tmp_path / 'x/part'} is not there",
     }
     part = tmp_path / facts.files[0].path
     data = bytearray(part.read_bytes())

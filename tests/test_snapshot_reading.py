@@ -27,7 +27,7 @@ from syncer.snapshot.reading import read_part, read_users
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.store import LocalStore
 from tests.snapshot_data import SMALL, User, chunked, make_users, merge, page_of, spool, stage_snapshot
-from tests.test_snapshot_manifest import FULL
+from tests.test_snapshot_manifest_json import FULL
 
 
 def published(store: LocalStore, users: list[User], *formats: Format, options: SinkOptions = SMALL) -> Manifest:

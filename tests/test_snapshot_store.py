@@ -35,9 +35,10 @@ def test_a_file_that_cannot_be_read_is_a_storage_failure(tmp_path: Path, monkeyp
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    with monkeypatch.context() as patched, pytest.raises(StorageFailed) as caught:
+    with monkeypatch.context() as patched:
         patched.setattr(os, "open", refused)
-        store.read("f")
+        with pytest.raises(StorageFailed) as caught:
+            store.read("f")
     assert caught.value.message == f"{tmp_path / 'f'} cannot be read: permission denied"
 
 

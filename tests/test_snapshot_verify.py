@@ -69,7 +69,7 @@ def test_a_whole_snapshot_passes_every_check(whole: tuple[LocalStore, Manifest])
     checks = verify_snapshot(store, ACCOUNT, manifest)
     assert [check.name for check in checks if not check.ok] == []
     by_name = {check.name: check.detail for check in checks}
-    assert len(by_name) == len(checks) == 6 + 12
+    assert len(by_name) == len(checks) == 6 + 13
     assert by_name["pages"] == (
         "the users of 7 pages are those that were served; 2 pages overlap others and are proven by the sums"
     )
@@ -248,8 +248,15 @@ def test_a_page_index_with_other_pages_is_found_by_the_sums(whole: tuple[LocalSt
         (lambda m: replace(m, rejects=RejectsFacts(0, "x", 1, "0" * 64)), {"rejects"}),
         (lambda m: replace(m, page_index=replace(m.page_index, path="elsewhere")), {"page_index"}),
         (lambda m: replace(m, files=(replace(m.files[0], path="x/y"), *m.files[1:])),
-         {"manifest", "x/y", "users_parquet", "tree_parquet", "formats_agree", "pages"}),
-        (lambda m: replace(m, tree=None), set()),
+         {"manifest", "folders", "x/y", "users_parquet", "tree_parquet", "formats_agree", "pages"}),
+        (lambda m: replace(m, tree=None), {"folders"}),
+        (lambda m: replace(m, formats=("parquet", "parquet", "ndjson")), {"manifest"}),
+        (lambda m: replace(m, files=m.files[1:]), {"manifest", "folders", "users_parquet", "tree_parquet",
+         "formats_agree", "pages"}),
+        (lambda m: replace(m, files=(m.files[1], m.files[0], *m.files[2:])),
+         {"manifest", "users_parquet", "tree_parquet", "formats_agree", "pages", PARQUET.replace("-00001", "-00000")}),
+        (lambda m: replace(m, started_at="2026-11-23T02:00:01Z"), {"manifest"}),
+        (lambda m: replace(m, finished_at="2026-11-23T01:59:59+00:00"), {"manifest"}),
         (lambda m: replace(m, tree=replace(m.tree, root="0" * 64)), {"tree", "tree_parquet", "tree_ndjson"}),
         (lambda m: replace(m, tree=replace(m.tree, leaves=9)), {"tree", "tree_parquet", "tree_ndjson"}),
         (lambda m: replace(m, tree=replace(m.tree, algorithm="x")), {"tree_parquet", "tree_ndjson"}),

@@ -54,7 +54,10 @@ class Bucket:
         return self.size(path) is not None or bool(next(self._below(path, 1), []))
 
     def get(self, path: str) -> tuple[bytes, Any]:
-        """A small object and what the store says of it. Raises FileMissing, SnapshotMismatch for one that is not small."""
+        """A small object and what the store says of it.
+
+        Raises FileMissing, and SnapshotMismatch for one that is not small.
+        """
         with object_errors(self._show(path), "read"):
             answer = obstore.get(self._client, _checked(path))
             if int(answer.meta["size"]) > SMALL_BYTES_MAX:

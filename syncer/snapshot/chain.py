@@ -11,8 +11,8 @@ import hashlib
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout, signing
-from syncer.snapshot.catalog import list_known_ids
-from syncer.snapshot.manifest import Manifest
+from syncer.snapshot.catalog import list_known_ids, list_snapshot_ids
+from syncer.snapshot.manifest import Manifest, Previous
 from syncer.snapshot.manifest_json import parse
 from syncer.snapshot.publish import build_pointer, read_pointer
 from syncer.snapshot.sshsig import SignatureFault, TrustedKeys, fingerprint
@@ -26,12 +26,10 @@ def check_place(store: Store, account_sid: str, snapshot_id: str, trusted: Trust
     """
     _, data = read_manifest(store, account_sid, snapshot_id)
     later = [i for i in list_known_ids(store, account_sid) if i > snapshot_id]
-    link = (
-        _check_next(store, account_sid, snapshot_id, later[0], data)
-        if later
-        else _check_pointer(store, account_sid, snapshot_id, data)
-    )
-    return [link, _check_signature(store, account_sid, snapshot_id, data, trusted)]
+    links = [_check_next(store, account_sid, snapshot_id, later[0], data)] if later else []
+    if list_snapshot_ids(store, account_sid)[-1:] == [snapshot_id]:
+        links.append(_check_pointer(store, account_sid, snapshot_id, data))
+    return [*links, _check_signature(store, account_sid, snapshot_id, data, trusted)]
 
 
 def check_previous(store: Store, manifest: Manifest) -> Check:
@@ -39,6 +37,8 @@ def check_previous(store: Store, manifest: Manifest) -> Check:
     if manifest.previous is None:
         return Check("previous", True, "this is the first snapshot of its chain")
     before = manifest.previous.snapshot_id
+    if before >= manifest.snapshot_id:
+        return Check("previous", False, f"it says that it follows {before}, which is not older")
     try:
         path, data = read_manifest(store, manifest.account_sid, before)
     except FileMissing:
@@ -59,7 +59,7 @@ def _successor(store: Store, account_sid: str, snapshot_id: str, sha256: str) ->
                 erased = parse(read_manifest(store, account_sid, later)[1]).erased
             except (SnapshotMismatch, FileMissing):
                 continue  # its own verification says so
-            if erased and (erased.snapshot_id, erased.sha256) == (snapshot_id, sha256):
+            if erased and erased.replaced(snapshot_id, sha256):
                 return later
     return None
 
@@ -75,31 +75,54 @@ def read_manifest(store: Store, account_sid: str, snapshot_id: str) -> tuple[str
 
 
 def _check_next(store: Store, account_sid: str, snapshot_id: str, later: str, data: bytes) -> Check:
+    """The snapshot after this one follows it; else one of the two has no place in the history."""
     path, later_data = read_manifest(store, account_sid, later)
     try:
-        previous = parse(later_data).previous
+        next_one = parse(later_data)
     except SnapshotMismatch:
         return Check("next", False, f"cannot be told: {path} is damaged")
-    if previous is None or previous.snapshot_id != snapshot_id:
-        return Check("next", True, f"{later} does not follow this snapshot")
-    ok = previous.sha256 == hashlib.sha256(data).hexdigest()
-    return Check("next", ok, f"{later} names {'this manifest' if ok else 'another manifest than this one'}")
+    sha256 = hashlib.sha256(data).hexdigest()
+    if next_one.erased and next_one.erased.replaced(snapshot_id, sha256):
+        return Check("next", True, f"{later} replaces this snapshot, because users were erased from it")
+    if next_one.previous is None:
+        return Check("next", False, f"{later} says that no snapshot was there before it")
+    before = next_one.previous.snapshot_id
+    if before == snapshot_id:
+        ok = next_one.previous.sha256 == sha256
+        return Check("next", ok, f"{later} names {'this manifest' if ok else 'another manifest than this one'}")
+    if snapshot_id < before < later:
+        return Check("next", True, f"{later} follows {before}, which is not there any more")
+    if _replaced(data, next_one.previous):
+        return Check("next", True, f"{later} follows {before}, which this snapshot replaced")
+    return Check("next", False, f"{later} follows {before}, and passes this snapshot over")
+
+
+def _replaced(data: bytes, before: Previous) -> bool:
+    try:
+        erased = parse(data).erased
+    except SnapshotMismatch:
+        return False
+    return erased is not None and erased.replaced(before.snapshot_id, before.sha256)
 
 
 def _check_pointer(store: Store, account_sid: str, snapshot_id: str, data: bytes) -> Check:
+    """It names the newest snapshot, but while a publication that was killed leaves its staging folder there."""
     path = layout.latest_path(account_sid)
+    lags = store.is_claimed(layout.staging_folder(account_sid, snapshot_id))
+    why = "the run that published this snapshot was ended before it; the next export puts that right"
     try:
         pointer = store.read(path)
     except FileMissing:
-        return Check("pointer", True, "there is none yet: the next export places it")
+        return Check("pointer", lags, f"{path} is not there" + (f": {why}" if lags else ""))
     if pointer == build_pointer(account_sid, snapshot_id, hashlib.sha256(data).hexdigest()):
         return Check("pointer", True, f"{path} names this manifest")
     named = read_pointer(store, account_sid)
     if named and named < snapshot_id and named in list_known_ids(store, account_sid):
         _, older = read_manifest(store, account_sid, named)
         if pointer == build_pointer(account_sid, named, hashlib.sha256(older).hexdigest()):
-            return Check("pointer", True, f"{path} still names {named}: the next export or prune moves it")
-    return Check("pointer", False, f"{path} names another manifest than this one, or it is damaged")
+            return Check("pointer", lags, f"{path} names {named}, which is older" + (f": {why}" if lags else ""))
+    what = f"names {named}" if named and named != snapshot_id else "is damaged, or names another manifest than this one"
+    return Check("pointer", False, f"{path} {what}")
 
 
 def _check_signature(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import orjson
 import pyarrow as pa
@@ -13,6 +14,7 @@ from syncer.errors import UsageError
 from syncer.snapshot import files
 from syncer.snapshot.diff import CHANGE_SCHEMA
 from syncer.snapshot.files import HashingFile
+from syncer.snapshot.part_readers import PartFault
 
 ChangeFormat = Literal["parquet", "ndjson", "ndjson.zst"]
 GROUP_ROWS = 32_768
@@ -100,6 +102,17 @@ class OutputFile:
     def abandon(self) -> None:
         """Drop it; what was there before stays."""
         self._file.abandon()
+
+
+def read_changes(file: BinaryIO) -> Iterator[Any]:
+    """Record batches of a Parquet file of changes, page checksums verified. Raises PartFault."""
+    try:
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+        if not parquet.schema_arrow.equals(CHANGE_SCHEMA):
+            raise PartFault("does not have the columns of changes")
+        yield from parquet.iter_batches(batch_size=GROUP_ROWS, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError):
+        raise PartFault("cannot be read as Parquet: it is damaged") from None
 
 
 class _ParquetWriter:

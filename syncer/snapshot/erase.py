@@ -22,7 +22,7 @@ from syncer.snapshot import layout
 from syncer.snapshot.catalog import Published, list_known_ids, list_manifests
 from syncer.snapshot.columns import make_encoder
 from syncer.snapshot.erased_pages import MARK, ErasedPages
-from syncer.snapshot.manifest import ErasedFacts, Manifest, RejectsFacts, Tool
+from syncer.snapshot.manifest import ErasedFacts, Manifest, Previous, RejectsFacts, Tool
 from syncer.snapshot.pages import read_page_index
 from syncer.snapshot.part_readers import PartFault, read_ndjson
 from syncer.snapshot.prune import data_steps, point_at_newest
@@ -183,8 +183,14 @@ def _rewrite(store: Store, rewriting: Rewriting, terms: Terms, signer: Signer | 
             old.users - counts.users,
             terms.reason,
             terms.erased_at,
+            _earlier(old),
         ),
     )
+
+
+def _earlier(old: Manifest) -> tuple[Previous, ...]:
+    """What the old one had replaced already: the chain still leads there."""
+    return (Previous(old.erased.snapshot_id, old.erased.sha256), *old.erased.earlier) if old.erased else ()
 
 
 @dataclass(slots=True)

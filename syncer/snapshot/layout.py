@@ -18,6 +18,11 @@ STAGING = ".staging"
 SNAPSHOTS = "snapshots"
 CHANGES = "changes"
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = f"{MANIFEST_NAME}.sig"
+PRUNED_NAME = "pruned.json"
+PAGES_NAME = "pages.parquet"
+TREE_NAME = "tree.parquet"
+REJECTS_NAME = "rejects.ndjson"
 SUCCESS_NAME = "_SUCCESS"
 DATA_FOLDERS = (*FORMATS, CHANGES)
 """Below each of them lies a Hive partition for each snapshot."""
@@ -41,10 +46,10 @@ def next_snapshot_id(taken: str) -> str:
 
 
 def is_snapshot_id(text: str) -> bool:
-    """Whether a text is an id of a snapshot: a time that exists."""
+    """Whether a text is an id of a snapshot: a time that exists, and that another one can follow."""
     try:
-        snapshot_time(text)
-    except ValueError:
+        next_snapshot_id(text)
+    except (ValueError, OverflowError):
         return False
     return True
 
@@ -79,27 +84,27 @@ def manifest_path(account_sid: str, snapshot: str) -> str:
 
 def page_index_path(account_sid: str, snapshot: str) -> str:
     """The proof, and the entries of the next run."""
-    return f"{snapshot_folder(account_sid, snapshot)}/pages.parquet"
+    return f"{snapshot_folder(account_sid, snapshot)}/{PAGES_NAME}"
 
 
 def tree_path(account_sid: str, snapshot: str) -> str:
     """The leaves of the hash tree."""
-    return f"{snapshot_folder(account_sid, snapshot)}/tree.parquet"
+    return f"{snapshot_folder(account_sid, snapshot)}/{TREE_NAME}"
 
 
 def signature_path(account_sid: str, snapshot: str) -> str:
     """The manifest's signature; also of a pruned one."""
-    return f"{manifest_path(account_sid, snapshot)}.sig"
+    return f"{snapshot_folder(account_sid, snapshot)}/{SIGNATURE_NAME}"
 
 
 def pruned_path(account_sid: str, snapshot: str) -> str:
     """What a manifest is called once its snapshot has been pruned: the chain can still be followed through it."""
-    return f"{snapshot_folder(account_sid, snapshot)}/pruned.json"
+    return f"{snapshot_folder(account_sid, snapshot)}/{PRUNED_NAME}"
 
 
 def rejects_path(account_sid: str, snapshot: str) -> str:
     """Users that break the contract, kept whole; there only when there are any."""
-    return f"{snapshot_folder(account_sid, snapshot)}/rejects.ndjson"
+    return f"{snapshot_folder(account_sid, snapshot)}/{REJECTS_NAME}"
 
 
 def latest_path(account_sid: str) -> str:

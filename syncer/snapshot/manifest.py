@@ -12,6 +12,8 @@ from syncer.model import Check
 from syncer.snapshot.layout import Compression, Format
 
 VERSION = 1
+ADDED_MAX = 1000
+"""Users of a snapshot that stand on no page: beyond it the crawl cannot be called one."""
 Order = Literal["ascending", "descending", "mixed", "unknown"]
 
 
@@ -130,6 +132,12 @@ class ErasedFacts:
     """How many rows went."""
     reason: str
     erased_at: str
+    earlier: tuple[Previous, ...] = ()
+    """Those that it had replaced in its turn, the newest first: later manifests may follow any of them."""
+
+    def replaced(self, snapshot_id: str, sha256: str) -> bool:
+        """Whether this one stands in the place of that manifest."""
+        return Previous(snapshot_id, sha256) in (Previous(self.snapshot_id, self.sha256), *self.earlier)
 
 
 @dataclass(frozen=True, slots=True)

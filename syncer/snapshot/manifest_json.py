@@ -12,7 +12,7 @@ import orjson
 
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
-from syncer.snapshot.layout import FORMATS
+from syncer.snapshot.layout import FORMATS, is_snapshot_id
 from syncer.snapshot.manifest import (
     VERSION,
     ChangesFacts,
@@ -88,11 +88,11 @@ def _manifest(top: Shape) -> Manifest:
     formats = tuple(top.choice_of(text, FORMATS, "formats") for text in top.texts("formats"))
     return Manifest(
         version=version,
-        snapshot_id=top.text("snapshot_id"),
+        snapshot_id=_id(top),
         account_sid=top.text("account_sid"),
         verdict=top.choice("verdict", ("complete", "incomplete")),
-        started_at=top.text("started_at"),
-        finished_at=top.text("finished_at"),
+        started_at=top.time("started_at"),
+        finished_at=top.time("finished_at"),
         users=top.integer("users"),
         deleted_users=top.integer("deleted_users"),
         formats=formats,
@@ -150,7 +150,7 @@ def _is_given(shape: Shape, key: str) -> bool:
 def _changes(shape: Shape) -> ChangesFacts:
     counts = shape.object("counts")
     return ChangesFacts(
-        previous=shape.text("previous"),
+        previous=_id(shape, "previous"),
         files=tuple(_file(file) for file in shape.objects("files")),
         counts={name: counts.integer(name) for name in counts.names()},
     )
@@ -162,12 +162,13 @@ def _reconciliation(shape: Shape) -> ReconciliationFacts:
 
 def _erased(shape: Shape) -> ErasedFacts:
     return ErasedFacts(
-        snapshot_id=shape.text("snapshot_id"),
+        snapshot_id=_id(shape),
         sha256=shape.sha256("sha256"),
-        root=shape.optional_text("root"),
+        root=None if shape.is_null("root") else shape.sha256("root"),
         users=shape.integer("users"),
         reason=shape.text("reason"),
-        erased_at=shape.text("erased_at"),
+        erased_at=shape.time("erased_at"),
+        earlier=tuple(map(_previous, shape.objects("earlier"))) if shape.has("earlier") else (),
     )
 
 
@@ -195,4 +196,11 @@ def _check(name: str, shape: Shape) -> Check:
 
 
 def _previous(shape: Shape) -> Previous:
-    return Previous(shape.text("snapshot_id"), shape.sha256("sha256"))
+    return Previous(_id(shape), shape.sha256("sha256"))
+
+
+def _id(shape: Shape, key: str = "snapshot_id") -> str:
+    """It becomes part of paths."""
+    if not is_snapshot_id(text := shape.text(key)):
+        raise ShapeFault(f"{shape.name_of(key)} is not the id of a snapshot")
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -17,7 +18,9 @@ from syncer.snapshot.layout import Compression
 from syncer.snapshot.manifest import FileFacts
 
 _ROWS_AT_ONCE = 16_384
-_BYTES_AT_ONCE = 1 << 20
+BYTES_AT_ONCE = 1 << 20
+LINE_BYTES_MAX = 64 << 20
+"""A page is no longer, and a user is a part of one."""
 _ARROW_NAMES = {"zstd": "zstd", "gzip": "gzip", "none": None}
 
 
@@ -55,11 +58,13 @@ class Ids:
         self.deleted += deleted
 
 
-def hash_file(file: BinaryIO) -> tuple[int, str]:
-    """Bytes and sha256 of a whole file, which is at its start again afterwards."""
-    sha256, size = hashlib.sha256(), 0
-    file.seek(0)
-    while block := file.read(_BYTES_AT_ONCE):
+def hash_file(file: BinaryIO, size_expected: int | None = None) -> tuple[int, str]:
+    """Bytes and sha256 of a whole file, which is at its start again afterwards; one of another size is not read."""
+    sha256, size = hashlib.sha256(), file.seek(0, io.SEEK_END)
+    if size_expected not in (None, size):
+        return size, ""
+    size = file.seek(0)
+    while block := file.read(BYTES_AT_ONCE):
         sha256.update(block)
         size += len(block)
     file.seek(0)
@@ -68,7 +73,7 @@ def hash_file(file: BinaryIO) -> tuple[int, str]:
 
 def check_bytes(file: BinaryIO, facts: FileFacts) -> None:
     """Size and sha256. Raises PartFault. The file is at its start again afterwards."""
-    size, sha256 = hash_file(file)
+    size, sha256 = hash_file(file, facts.bytes)
     if size != facts.bytes:
         raise PartFault(f"has {size} bytes instead of {facts.bytes}")
     if sha256 != facts.sha256:
@@ -103,6 +108,8 @@ def read_ndjson(file: BinaryIO, compression: Compression) -> Iterator[list[bytes
     rest = b""
     for block in _blocks(file, compression):
         *lines, rest = (rest + block).split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            raise PartFault(f"holds a line of more than {LINE_BYTES_MAX >> 20} MiB")
         yield lines
     if rest:
         raise PartFault("does not end with a line end")
@@ -133,7 +140,7 @@ def _blocks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
     try:
         raw = pa.PythonFile(file, mode="r")
         stream = pa.CompressedInputStream(raw, name) if name else raw
-        while block := stream.read(_BYTES_AT_ONCE):
+        while block := stream.read(BYTES_AT_ONCE):
             yield block
     except (pa.ArrowException, OSError, ValueError):
         raise PartFault("cannot be decompressed: it is damaged") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 _Choice = TypeVar("_Choice", bound=str)
@@ -35,7 +36,7 @@ class Shape:
         """A whole number from 0."""
         value = self._typed(key, int, "a whole number")
         if isinstance(value, bool) or value < 0:
-            raise ShapeFault(f"{self._name(key)} is not a whole number from 0")
+            raise ShapeFault(f"{self.name_of(key)} is not a whole number from 0")
         return int(value)
 
     def truth(self, key: str) -> bool:
@@ -45,14 +46,24 @@ class Shape:
     def sha256(self, key: str) -> str:
         """A sha256 in lower-case hex."""
         if not _SHA256.fullmatch(text := self.text(key)):
-            raise ShapeFault(f"{self._name(key)} is not a sha256 in hex")
+            raise ShapeFault(f"{self.name_of(key)} is not a sha256 in hex")
         return text
+
+    def time(self, key: str) -> str:
+        """A time that knows its zone, as RFC 3339 writes it."""
+        text = self.text(key)
+        try:
+            if datetime.fromisoformat(text).tzinfo is not None:
+                return text
+        except ValueError:
+            pass
+        raise ShapeFault(f"{self.name_of(key)} is not a time with its zone")
 
     def path(self, key: str) -> str:
         """A path relative to the destination that does not leave it."""
         text = self.text(key)
         if any(part in ("", ".", "..") for part in text.split("/")) or not text.isprintable():
-            raise ShapeFault(f"{self._name(key)} is not a path below the destination")
+            raise ShapeFault(f"{self.name_of(key)} is not a path below the destination")
         return text
 
     def choice(self, key: str, choices: Sequence[_Choice]) -> _Choice:
@@ -64,7 +75,7 @@ class Shape:
         for choice in choices:
             if choice == text:
                 return choice
-        raise ShapeFault(f"{self._name(key)} is not one of {', '.join(choices)}")
+        raise ShapeFault(f"{self.name_of(key)} is not one of {', '.join(choices)}")
 
     def has(self, key: str) -> bool:
         """Whether the key is there: for those that came later than the first version."""
@@ -76,18 +87,18 @@ class Shape:
 
     def object(self, key: str) -> Shape:
         """An object."""
-        return Shape(self._get(key), self._name(key))
+        return Shape(self._get(key), self.name_of(key))
 
     def objects(self, key: str) -> list[Shape]:
         """A list of objects."""
         items = self._typed(key, list, "a list")
-        return [Shape(item, f"{self._name(key)}[{index}]") for index, item in enumerate(items)]
+        return [Shape(item, f"{self.name_of(key)}[{index}]") for index, item in enumerate(items)]
 
     def texts(self, key: str) -> list[str]:
         """A list of strings."""
         items = self._typed(key, list, "a list")
         if not all(isinstance(item, str) for item in items):
-            raise ShapeFault(f"{self._name(key)} is not a list of strings")
+            raise ShapeFault(f"{self.name_of(key)} is not a list of strings")
         return list(items)
 
     def names(self) -> list[str]:
@@ -98,7 +109,7 @@ class Shape:
         """A list of lists."""
         items = self._typed(key, list, "a list")
         if not all(isinstance(item, list) for item in items):
-            raise ShapeFault(f"{self._name(key)} is not a list of lists")
+            raise ShapeFault(f"{self.name_of(key)} is not a list of lists")
         return list(items)
 
     def members(self) -> Iterator[tuple[str, Shape]]:
@@ -108,13 +119,14 @@ class Shape:
     def _typed(self, key: str, wanted: type, words: str) -> Any:
         value = self._get(key)
         if not isinstance(value, wanted):
-            raise ShapeFault(f"{self._name(key)} is not {words}")
+            raise ShapeFault(f"{self.name_of(key)} is not {words}")
         return value
 
     def _get(self, key: str) -> Any:
         if key not in self._value:
-            raise ShapeFault(f"{self._name(key)} is missing")
+            raise ShapeFault(f"{self.name_of(key)} is missing")
         return self._value[key]
 
-    def _name(self, key: str) -> str:
+    def name_of(self, key: str) -> str:
+        """A key with the place where it stands, for a message."""
         return f"{self._where}.{key}" if self._where else key

@@ -1,0 +1,125 @@
+"""The partition of changes: its files, their rows, and whether they are the changes between the two snapshots."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from syncer.errors import SnapshotMismatch
+from syncer.model import Check
+from syncer.snapshot import layout
+from syncer.snapshot.catalog import Published, load_snapshot
+from syncer.snapshot.change_files import read_changes
+from syncer.snapshot.diff import Diff
+from syncer.snapshot.manifest import ChangesFacts, FileFacts, Manifest
+from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts
+from syncer.snapshot.reading import read_users
+from syncer.snapshot.store import FileMissing, Store
+from syncer.snapshot.verify_files import verdict
+
+_NOW = ("created", "updated", "deleted", "returned", "unchanged")
+"""Words for users that are in the new snapshot."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """All parts, read one after the other."""
+
+    largest_id: str | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def check_changes(store: Store, manifest: Manifest) -> list[Check]:
+    """Figures, parts, and the whole against both snapshots, where the previous one is still there."""
+    facts = manifest.changes
+    if facts is None:
+        return []
+    reading = _Reading()
+    parts = [_read_part(store, part, reading) for part in facts.files]
+    is_whole = all(check.ok for check in parts)
+    figures = _check_figures(manifest, facts, reading.counts if is_whole else None)
+    between = [_compare(store, manifest, facts)] if is_whole and figures.ok else []
+    return [figures, *parts, *between]
+
+
+def _check_figures(manifest: Manifest, facts: ChangesFacts, found: dict[str, int] | None) -> Check:
+    problems = []
+    if manifest.previous is None or manifest.previous.snapshot_id != facts.previous:
+        problems.append("they are not those since the previous snapshot")
+    folder = layout.changes_folder(manifest.account_sid, manifest.snapshot_id)
+    names = [f"{folder}/{layout.part_name('parquet', number, 'none')}" for number in range(len(facts.files))]
+    if [part.path for part in facts.files] != names:
+        problems.append("their parts are not in the snapshot's folder, or not called as parts are")
+    told = {word: count for word, count in facts.counts.items() if count and word != "unchanged"}
+    if found not in (None, told):
+        problems.append(f"their rows say {_words(found or {})}, and the manifest {_words(told)}")
+    if sum(facts.counts.get(word, 0) for word in _NOW) != manifest.users:
+        problems.append("their counts do not add up to the snapshot's users")
+    return verdict("changes", problems, f"{sum(told.values())} since {facts.previous}")
+
+
+def _words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing"
+
+
+def _read_part(store: Store, facts: FileFacts, reading: _Reading) -> Check:
+    part = Ids(after=reading.largest_id)
+    try:
+        with store.open(facts.path) as file:
+            check_bytes(file, facts)
+            for batch in read_changes(file):
+                part.add(batch.column("id"), 0)
+                found = pc.value_counts(batch.column("change")).to_pylist()
+                reading.counts.update({pair["values"]: pair["counts"] for pair in found})
+            check_counts(part, facts)
+    except PartFault as fault:
+        return Check(facts.path, False, f"the part {fault}")
+    except FileMissing as missing:
+        return Check(facts.path, False, f"the part is not there: {missing.message}")
+    finally:
+        reading.largest_id = part.largest
+    return Check(facts.path, True, f"{facts.rows} changes, {facts.bytes} bytes, sha256 as in the manifest")
+
+
+def _compare(store: Store, manifest: Manifest, facts: ChangesFacts) -> Check:
+    """The difference, told again. A previous snapshot that cannot be read is for its own verification to name."""
+    name = "changes_between"
+    try:
+        previous = load_snapshot(store, manifest.account_sid, facts.previous)
+        if manifest.previous is None or previous.sha256 != manifest.previous.sha256:
+            return Check(name, True, f"not compared: {facts.previous} has changed since")
+        ok = _same_rows(_stored(store, facts), _told_again(store, previous, manifest))
+    except FileMissing:
+        return Check(name, True, f"not compared: {facts.previous} is not there any more")
+    except SnapshotMismatch as mismatch:
+        return Check(name, True, f"not compared: {mismatch.message}")
+    return Check(name, ok, f"they {'are' if ok else 'are not'} those between {facts.previous} and this snapshot")
+
+
+def _told_again(store: Store, previous: Published, manifest: Manifest) -> Iterator[Any]:
+    return Diff().tables(read_users(store, previous.manifest), read_users(store, manifest))
+
+
+def _stored(store: Store, facts: ChangesFacts) -> Iterator[Any]:
+    for part in facts.files:
+        with store.open(part.path) as file:
+            yield from (pa.Table.from_batches([batch]) for batch in read_changes(file))
+
+
+def _same_rows(these: Iterable[Any], those: Iterable[Any]) -> bool:
+    """Whether two streams of tables hold the same rows, however they are cut."""
+    one, other = iter(these), iter(those)
+    held, wanted = next(one, None), next(other, None)
+    while held is not None and wanted is not None:
+        rows = min(held.num_rows, wanted.num_rows)
+        if not held.slice(0, rows).equals(wanted.slice(0, rows)):
+            return False
+        held, wanted = held.slice(rows), wanted.slice(rows)
+        held = held if held.num_rows else next(one, None)
+        wanted = wanted if wanted.num_rows else next(other, None)
+    return not any(rest is not None and rest.num_rows for rest in (held, wanted))

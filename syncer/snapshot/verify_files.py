@@ -1,0 +1,114 @@
+"""What lies beside the users of a snapshot: the hash tree's file, the rejects, and what is foreign."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from syncer.errors import SnapshotMismatch
+from syncer.model import Check
+from syncer.snapshot import layout
+from syncer.snapshot.manifest import Manifest, RejectsFacts
+from syncer.snapshot.part_readers import BYTES_AT_ONCE, hash_file
+from syncer.snapshot.store import FileMissing, Store
+from syncer.snapshot.tree_file import read_tree, root_of_table
+
+_NAMED_MAX = 5
+
+
+def verdict(name: str, problems: list[str], well: str) -> Check:
+    """A check that passes without problems."""
+    return Check(name, not problems, "; ".join(problems) if problems else well)
+
+
+def bytes_problem(file: BinaryIO, size: int, sha256: str) -> str:
+    """A half sentence that follows the file's name; empty when size and hash are right."""
+    found_size, found_sha256 = hash_file(file, size)
+    if found_size != size:
+        return f"has {found_size} bytes instead of {size}"
+    return "" if found_sha256 == sha256 else "has another sha256"
+
+
+def check_folders(store: Store, manifest: Manifest) -> Check:
+    """Readers of partitions take every file that they find: each must be named by the manifest, and be a file."""
+    problems: list[str] = []
+    for kind in layout.DATA_FOLDERS:
+        problems += _foreign(store, layout.data_folder(kind, manifest.account_sid, manifest.snapshot_id), manifest)
+    own = layout.snapshot_folder(manifest.account_sid, manifest.snapshot_id)
+    allowed = {layout.MANIFEST_NAME, layout.SIGNATURE_NAME, layout.PRUNED_NAME, layout.PAGES_NAME}
+    allowed |= {layout.TREE_NAME} if manifest.tree else set()
+    allowed |= {layout.REJECTS_NAME} if manifest.rejects.path else set()
+    problems += [f"{own}/{name} is foreign" for name in store.names(own) if name not in allowed]
+    problems += [f"{own}/{name} is a link or a device" for name in store.strangers(own)]
+    return verdict("folders", _first(problems), "hold what the manifest names, and nothing else")
+
+
+def _foreign(store: Store, folder: str, manifest: Manifest) -> Iterator[str]:
+    files = [*manifest.files, *(manifest.changes.files if manifest.changes else ())]
+    named = {path.rpartition("/")[2] for path in (facts.path for facts in files) if path.rpartition("/")[0] == folder}
+    found = store.names(folder)
+    yield from (f"{folder}/{name} is foreign" for name in found if name not in {*named, layout.SUCCESS_NAME})
+    strangers = store.strangers(folder)
+    yield from (f"{folder}/{name} is a link or a device" for name in strangers)
+    parent, _, name = folder.rpartition("/")
+    if name in store.strangers(parent):
+        yield f"{folder} is a link"
+    if (named or found) and store.size(f"{folder}/{layout.SUCCESS_NAME}") != 0:
+        yield f"{folder}/{layout.SUCCESS_NAME} is not there, or not empty"
+
+
+def _first(problems: list[str]) -> list[str]:
+    more = len(problems) - _NAMED_MAX
+    return [*problems[:_NAMED_MAX], f"{more} more"] if more > 0 else problems
+
+
+def check_tree_file(store: Store, manifest: Manifest, rows: tuple[bytes, bytes] | None) -> list[Check]:
+    """The leaves in the file: they lead to the root, and with their first ids they are those of the rows.
+
+    ``rows``: what ``verify_rows.Reading`` says of its leaves; rows that lead elsewhere are not those of the file.
+    """
+    facts = manifest.tree
+    if facts is None:
+        return []
+    if facts.path != layout.tree_path(manifest.account_sid, manifest.snapshot_id):
+        return [Check("tree", False, f"{facts.path} is not where the hash tree lies")]
+    try:
+        with store.open(facts.path) as file:
+            if problem := bytes_problem(file, facts.bytes, facts.sha256):
+                return [Check("tree", False, f"{facts.path} {problem}")]
+            table = read_tree(file, facts.path)
+    except (FileMissing, SnapshotMismatch) as error:
+        return [Check("tree", False, error.message)]
+    root, leaves = root_of_table(table)
+    if (leaves, root.hex()) != (facts.leaves, facts.root):
+        return [Check("tree", False, f"{facts.path} does not hold the leaves of the root")]
+    digest = hashlib.sha256()
+    for batch in table.to_batches():
+        for first_id, leaf in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            digest.update(first_id.encode() + leaf)
+    if rows is not None and rows[0] == root and rows[1] != digest.digest():
+        return [Check("tree", False, f"{facts.path} does not name the first users of the leaves")]
+    return [Check("tree", True, f"{facts.path} holds the leaves of the root")]
+
+
+def check_rejects(store: Store, manifest: Manifest) -> list[Check]:
+    """Users that break the contract, a line each."""
+    facts = manifest.rejects
+    if facts.path is None:
+        return [Check("rejects", facts.count == 0, "none" if facts.count == 0 else "they are counted but have no file")]
+    if facts.path != layout.rejects_path(manifest.account_sid, manifest.snapshot_id):
+        return [Check("rejects", False, f"{facts.path} is not where the rejects lie")]
+    try:
+        with store.open(facts.path) as file:
+            problem = _rejects_problem(file, facts)
+    except FileMissing:
+        problem = "is not there"
+    return [Check("rejects", not problem, f"{facts.path} {problem}" if problem else f"{facts.count} kept whole")]
+
+
+def _rejects_problem(file: BinaryIO, facts: RejectsFacts) -> str:
+    if problem := bytes_problem(file, facts.bytes or 0, facts.sha256 or ""):
+        return problem
+    lines = sum(block.count(b"\n") for block in iter(lambda: file.read(BYTES_AT_ONCE), b""))
+    return "" if lines == facts.count else f"holds {lines} users instead of {facts.count}"
