@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from syncer.commands.main import main
-from syncer.commands.verify import check_snapshot
+from syncer.commands.verifying import check_snapshot
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.erase import Terms, erasure, plan_erase
 from syncer.snapshot.manifest import Tool

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from syncer.commands.main import main
-from syncer.commands.verify import check_snapshot
+from syncer.commands.verifying import check_snapshot
 from syncer.errors import SyncerError
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import find_snapshot

@@ -59,7 +59,12 @@ def load_latest(store: Store, account_sid: str) -> Published | None:
 def load_snapshot(store: Store, account_sid: str, snapshot_id: str) -> Published:
     """One snapshot. Raises FileMissing, and SnapshotMismatch for a damaged manifest or one in the wrong place."""
     path = layout.manifest_path(account_sid, snapshot_id)
-    data = store.read(path)
+    try:
+        data = store.read(path)
+    except FileMissing:
+        if store.exists(path):
+            raise SnapshotMismatch(f"{path} is not a file", hint="restore it from a copy") from None
+        raise
     try:
         manifest = parse(data)
     except SnapshotMismatch as mismatch:

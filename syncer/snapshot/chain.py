@@ -45,6 +45,8 @@ def check_previous(store: Store, manifest: Manifest) -> Check:
         if successor := _successor(store, manifest.account_sid, before, manifest.previous.sha256):
             return Check("previous", True, f"{before} was replaced by {successor}, because users were erased from it")
         return Check("previous", True, f"{before} is not there any more, and prune did not remove it")
+    except SnapshotMismatch as mismatch:
+        return Check("previous", False, mismatch.message)
     if hashlib.sha256(data).hexdigest() != manifest.previous.sha256:
         return Check("previous", False, f"{path} has changed since")
     is_pruned = path == layout.pruned_path(manifest.account_sid, before)
@@ -76,11 +78,12 @@ def read_manifest(store: Store, account_sid: str, snapshot_id: str) -> tuple[str
 
 def _check_next(store: Store, account_sid: str, snapshot_id: str, later: str, data: bytes) -> Check:
     """The snapshot after this one follows it; else one of the two has no place in the history."""
-    path, later_data = read_manifest(store, account_sid, later)
     try:
-        next_one = parse(later_data)
-    except SnapshotMismatch:
-        return Check("next", False, f"cannot be told: {path} is damaged")
+        next_one = parse(read_manifest(store, account_sid, later)[1])
+    except (SnapshotMismatch, FileMissing):
+        return Check("next", False, f"cannot be told: the manifest of {later} is damaged")
+    if (next_one.account_sid, next_one.snapshot_id) != (account_sid, later):
+        return Check("next", False, f"cannot be told: the manifest of {later} is that of another snapshot")
     sha256 = hashlib.sha256(data).hexdigest()
     if next_one.erased and next_one.erased.replaced(snapshot_id, sha256):
         return Check("next", True, f"{later} replaces this snapshot, because users were erased from it")
@@ -114,6 +117,8 @@ def _check_pointer(store: Store, account_sid: str, snapshot_id: str, data: bytes
         pointer = store.read(path)
     except FileMissing:
         return Check("pointer", lags, f"{path} is not there" + (f": {why}" if lags else ""))
+    except SnapshotMismatch as mismatch:
+        return Check("pointer", False, mismatch.message)
     if pointer == build_pointer(account_sid, snapshot_id, hashlib.sha256(data).hexdigest()):
         return Check("pointer", True, f"{path} names this manifest")
     named = read_pointer(store, account_sid)
@@ -139,6 +144,8 @@ def _check_signature(
         if signed_by:
             return Check("signature", False, f"{path} is not there, and the manifest says that {signed_by} signed it")
         return Check("signature", trusted is None, "this snapshot is not signed")
+    except SnapshotMismatch as mismatch:
+        return Check("signature", False, mismatch.message)
     if not signing.has_library():
         return Check(
             "signature", True, f"{path} is there; to check it, install syncer[sign] or use ssh-keygen -Y verify"

@@ -76,10 +76,16 @@ def prove_user(store: Store, manifest: Manifest, manifest_sha256: str, user_id: 
     """Make a proof. Raises SnapshotMismatch when the tree or the block is not what the manifest says."""
     facts = manifest.tree
     if facts is None:
-        raise _wrong("the snapshot is older than hash trees: nothing can be proven of it")
+        raise SnapshotMismatch(
+            "the snapshot is older than hash trees: nothing can be proven of it",
+            hint="export again, and prove from that",
+        )
+    _check_kind(facts)
     blocks = tuple(_blocks_around(store, manifest, facts, user_id))
-    present = _find(user_id, blocks).row is not None
-    return Proof(manifest.account_sid, manifest.snapshot_id, manifest_sha256, user_id, present, blocks)
+    finding = _find(user_id, blocks)
+    if finding.row is None:
+        _check_gap(blocks, finding, facts)
+    return Proof(manifest.account_sid, manifest.snapshot_id, manifest_sha256, user_id, finding.row is not None, blocks)
 
 
 def build_proof(proof: Proof) -> bytes:
@@ -119,15 +125,17 @@ def check_proof(proof: Proof, manifest_data: bytes) -> Finding:
         raise _wrong("the proof was made for another manifest than this one")
     if (manifest.account_sid, manifest.snapshot_id) != (proof.account_sid, proof.snapshot_id):
         raise _wrong("the proof names another snapshot than its manifest")
-    if manifest.tree is None or (manifest.tree.algorithm, manifest.tree.leaf_rows) != (ALGORITHM, LEAF_ROWS):
-        raise _wrong("the manifest has no hash tree of a kind that is known to this version of syncer")
+    facts = manifest.tree
+    if facts is None:
+        raise _wrong("the manifest is older than hash trees: nothing can be proven by it")
+    _check_kind(facts)
     for block in proof.blocks:
-        _check_block(block, manifest.tree)
+        _check_block(block, facts)
     finding = _find(proof.user_id, proof.blocks)
     if (finding.row is not None) != proof.present:
         raise _wrong(f"the proof says that the user is {'' if proof.present else 'not '}there, and its rows do not")
     if finding.row is None:
-        _check_gap(proof.blocks, finding, manifest.tree)
+        _check_gap(proof.blocks, finding, facts)
     return finding
 
 
@@ -143,18 +151,21 @@ def _blocks_around(store: Store, manifest: Manifest, facts: TreeFacts, user_id: 
 
 
 def _leaves(store: Store, facts: TreeFacts) -> tuple[Any, list[bytes]]:
-    with store.open(facts.path) as file:
-        table = read_tree(file, facts.path)
+    try:
+        with store.open(facts.path) as file:
+            table = read_tree(file, facts.path)
+    except FileMissing:
+        raise _damaged(f"{facts.path} is not there") from None
     root, leaves = root_of_table(table)
     if (root.hex(), leaves) != (facts.root, facts.leaves):
-        raise _wrong(f"{facts.path} does not hold the leaves of the root in the manifest")
+        raise _damaged(f"{facts.path} does not hold the leaves of the root in the manifest")
     return table.column("first_id"), table.column("digest").to_pylist()
 
 
 def _read_block(store: Store, manifest: Manifest, digests: list[bytes], leaf: int) -> Block:
     table = _read_rows(store, manifest, leaf * LEAF_ROWS, LEAF_ROWS)
     if [found.digest for found in hash_leaves(table)] != [digests[leaf]]:
-        raise _wrong(f"rows {leaf * LEAF_ROWS} and on are not those of the hash tree")
+        raise _damaged(f"rows {leaf * LEAF_ROWS} and on are not those of the hash tree")
     path = tuple(digest.hex() for digest in audit_path(digests, leaf))
     times = [table.column(name).cast(pa.int64()) for name in ("created_at", "updated_at", "deleted_at")]
     columns = [table.column("id"), *times, table.column("extra")]
@@ -180,7 +191,7 @@ def _read_slice(store: Store, manifest: Manifest, facts: FileFacts, skip: int, t
             tables = _row_groups(file) if facts.format == "parquet" else _lines(file, facts, manifest)
             return _slice(tables, skip, take)
     except (PartFault, pa.ArrowException, OSError, FileMissing):
-        raise _wrong(f"{facts.path} cannot be read: it is damaged or not there") from None
+        raise _damaged(f"{facts.path} cannot be read: it is damaged or not there") from None
 
 
 def _slice(tables: Iterator[tuple[int, Any]], skip: int, take: int) -> Any:
@@ -212,6 +223,11 @@ def _find(user_id: str, blocks: Sequence[Block]) -> Finding:
     row = next((row for block in blocks for row in block.rows if row.id == user_id), None)
     before = max((i for i in ids if i < user_id), default=None)
     return Finding(row, before, min((i for i in ids if i > user_id), default=None))
+
+
+def _check_kind(facts: TreeFacts) -> None:
+    if (facts.algorithm, facts.leaf_rows) != (ALGORITHM, LEAF_ROWS):
+        raise _wrong("the manifest has no hash tree of a kind that is known to this version of syncer")
 
 
 def _check_block(block: Block, facts: TreeFacts) -> None:
@@ -277,4 +293,8 @@ def _is_time(value: object) -> bool:
 
 
 def _wrong(sentence: str) -> SnapshotMismatch:
-    return SnapshotMismatch(sentence)
+    return SnapshotMismatch(sentence, hint="do not rely on it; ask for a proof from the snapshot itself")
+
+
+def _damaged(sentence: str) -> SnapshotMismatch:
+    return SnapshotMismatch(sentence, hint="`syncer verify` names all that is wrong; restore the files from a copy")

@@ -46,12 +46,11 @@ def next_snapshot_id(taken: str) -> str:
 
 
 def is_snapshot_id(text: str) -> bool:
-    """Whether a text is an id of a snapshot: a time that exists, and that another one can follow."""
+    """Whether a text is an id of a snapshot: a time that exists, and that others can follow."""
     try:
-        next_snapshot_id(text)
-    except (ValueError, OverflowError):
+        return snapshot_time(text).year < datetime.max.year
+    except ValueError:
         return False
-    return True
 
 
 def snapshot_time(snapshot: str) -> datetime:

@@ -1,0 +1,80 @@
+"""What a destination holds beyond single snapshots: is there a history, and does any partition belong to none of it?
+
+Readers of partitions do not look at manifests: what lies among them is data to them, whoever put it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from syncer.model import Check
+from syncer.snapshot import layout
+from syncer.snapshot.catalog import list_accounts, list_known_ids, list_snapshot_ids
+from syncer.snapshot.store import Store
+
+_NAMED_MAX = 5
+
+
+def list_all_accounts(store: Store) -> list[str]:
+    """Those with manifests, and those with partitions alone."""
+    found = {sid for kind in layout.DATA_FOLDERS for name in store.names(kind) if (sid := layout.account_of(name))}
+    return sorted({*found, *list_accounts(store)})
+
+
+def check_destination(store: Store) -> Check:
+    """Whether anything but accounts lies right below the folders of data."""
+    foreign = [
+        f"{kind}/{name}" for kind in layout.DATA_FOLDERS for name in store.names(kind) if not layout.account_of(name)
+    ]
+    return _check("folders", [f"{path} is foreign" for path in foreign], "hold accounts and nothing else")
+
+
+def check_account(store: Store, account_sid: str) -> list[Check]:
+    """Whether there is a history, and whether all partitions are its own."""
+    whole, known = set(list_snapshot_ids(store, account_sid)), list_known_ids(store, account_sid)
+    wrong, unfinished = [], []
+    for kind in layout.DATA_FOLDERS:
+        own = {layout.data_folder(kind, account_sid, snapshot) for snapshot in whole}
+        for path in sorted({*_partitions(store, kind, account_sid)} - own):
+            snapshot = path.rpartition("/")[2].removeprefix(layout.ID_PREFIX)
+            if _is_claimed(store, account_sid, snapshot) and snapshot not in known:
+                unfinished.append(path)
+            elif snapshot in known and snapshot not in whole:
+                wrong.append(f"{path} is of a pruned snapshot: run `syncer prune` again")
+            else:
+                wrong.append(f"{path} belongs to no snapshot")
+    well = "each belongs to a snapshot" + "".join(f"; {path} is of an unfinished run" for path in unfinished)
+    names = store.names(layout.account_folder(account_sid))
+    began = bool(unfinished) or any(_is_claimed(store, account_sid, name) for name in names)
+    history = (
+        Check("history", True, f"since {known[0]}; {len(whole)} kept, {len(known) - len(whole)} pruned")
+        if known
+        else _check_beginning(store, account_sid, began=began)
+    )
+    return [history, _check("partitions", wrong, well)]
+
+
+def _check_beginning(store: Store, account_sid: str, *, began: bool) -> Check:
+    if store.exists(layout.latest_path(account_sid)):
+        return Check("history", False, f"{layout.latest_path(account_sid)} is there, and no snapshot is")
+    return Check("history", began, "there is no snapshot" + (": a run is at work, or was killed" if began else ""))
+
+
+def _partitions(store: Store, kind: str, account_sid: str) -> Iterator[str]:
+    """Whatever lies where partitions do; below dates, unless it is none."""
+    account = layout.data_account_folder(kind, account_sid)
+    links = store.strangers(account)
+    for date in store.names(account):
+        if date in links or store.size(f"{account}/{date}") is not None:
+            yield f"{account}/{date}"
+        else:
+            yield from (f"{account}/{date}/{name}" for name in store.names(f"{account}/{date}"))
+
+
+def _is_claimed(store: Store, account_sid: str, snapshot: str) -> bool:
+    return layout.is_snapshot_id(snapshot) and store.is_claimed(layout.staging_folder(account_sid, snapshot))
+
+
+def _check(name: str, problems: list[str], well: str) -> Check:
+    more = [f"{len(problems) - _NAMED_MAX} more"] if len(problems) > _NAMED_MAX else []
+    return Check(name, not problems, "; ".join([*problems[:_NAMED_MAX], *more]) if problems else well)
