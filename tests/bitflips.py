@@ -1,4 +1,4 @@
-"""The campaign behind `make bitflips`: 2,000 flips over data, manifests, page indexes, trees, signatures, pointers."""
+"""The campaign behind `make bitflips`: 2,000 flips over every kind of file that a destination holds."""
 
 from __future__ import annotations
 

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from syncer.commands.main import main
-from syncer.commands.verifying import check_snapshot
+from syncer.commands.verifying import check_history, check_snapshot
 from syncer.errors import SyncerError
 from syncer.snapshot import layout
-from syncer.snapshot.catalog import find_snapshot
+from syncer.snapshot.catalog import find_snapshot, list_snapshot_ids
 from syncer.snapshot.chain import check_place
+from syncer.snapshot.publish import publish
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.signing import load_trusted_keys
 from syncer.snapshot.store import LocalStore
 from tests.golden.make import PLAIN, SIGNED, make, nights
+from tests.snapshot_data import ACCOUNT, make_users, spool, stage_snapshot
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 STORE = LocalStore(GOLDEN / "exports")
@@ -85,36 +87,42 @@ def test_they_are_made_the_same_way_every_time(tmp_path: Path) -> None:
 
 
 def is_accepted(root: Path, sid: str, name: str, *, trusted: bool) -> bool:
-    """Whether verify calls a snapshot sound."""
+    """Whether verify calls a snapshot sound; ``all``: the whole history."""
     store = LocalStore(root)
     try:
         keys = load_trusted_keys(Path(TRUSTED)) if trusted else None
+        if name == "all":
+            return not any(report.failed for report in check_history(store, sid, keys))
         return not check_snapshot(store, find_snapshot(store, sid, name), keys).failed
     except SyncerError:
         return False
 
 
-def flips(count: int, seed: int) -> Iterator[tuple[str, int]]:
-    """Files of the two whole signed snapshots and the plain one, each as often as any other, and a bit in each."""
+def flips(root: Path, count: int, seed: int) -> Iterator[tuple[str, int]]:
+    """Every file that is not empty as often as any other, and a bit in it."""
     chance = random.Random(seed)
-    paths = [path for path, data in files(GOLDEN / "exports").items() if data and "20261121T020000Z/p" not in path]
-    paths = [path for path in paths if not ("20261121T020000Z" in path and SIGNED in path)]
+    paths = [path for path, data in files(root).items() if data]
     for _ in range(count):
         path = chance.choice(paths)
-        yield path, chance.randrange(len((GOLDEN / "exports" / path).read_bytes()) * 8)
+        yield path, chance.randrange(len((root / path).read_bytes()) * 8)
 
 
 def missed_flips(root: Path, count: int, seed: int) -> list[tuple[str, int]]:
-    """Flips that verify does not find, looking at the snapshots of the account that the file belongs to."""
+    """Flips that verify does not find, looking at the snapshots of the account that the file belongs to.
+
+    Beside the golden snapshots lies one with rejects.
+    """
     shutil.copytree(GOLDEN / "exports", root)
+    rejected = spool([[[{"id": 5}, *make_users(40)]]])
+    publish(LocalStore(root), stage_snapshot(LocalStore(root), rejected, rejects=[b'{"user":{"id":5}}\n']))
     missed = []
-    for path, bit in flips(count, seed):
+    for path, bit in flips(root, count, seed):
         data = bytearray((root / path).read_bytes())
         data[bit // 8] ^= 1 << bit % 8
         (root / path).write_bytes(data)
-        sid = SIGNED if SIGNED in path else PLAIN
-        name = "previous" if "20261122" in path else "latest"
-        if is_accepted(root, sid, name, trusted=False):
+        sid = next(sid for sid in (SIGNED, PLAIN, ACCOUNT) if sid in path)
+        pruned = sid == SIGNED and "20261121" in path
+        if is_accepted(root, sid, "all" if pruned else "previous" if "20261122" in path else "latest", trusted=False):
             missed.append((path, bit))
         data[bit // 8] ^= 1 << bit % 8
         (root / path).write_bytes(data)
@@ -144,3 +152,27 @@ def test_two_of_them_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
         "vanished": 1,
         "unchanged": 318,
     }
+
+
+def test_users_erased_one_after_another_leave_a_chain_that_leads_back_to_what_was_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = shutil.copytree(GOLDEN / "exports", tmp_path / "exports")
+    at = ["--destination", str(root), "--account", SIGNED]
+    gone_in_the_last_night = nights()[1][7]["id"]
+    for user_id in (nights()[0][20]["id"], nights()[0][30]["id"], gone_in_the_last_night):
+        assert main(["erase", user_id, *at, "--state-dir", str(tmp_path / "state"), "--yes"]) == 0
+    capsys.readouterr()
+    assert main(["verify", "--all", *at]) == 0
+    links = [line.strip() for line in capsys.readouterr().out.splitlines() if " next: " in line]
+    older, newer = list_snapshot_ids(LocalStore(root), SIGNED)
+    assert (older, newer) == ("20261122T020003Z", "20261123T020002Z")
+    assert links[-1] == f"ok      next: {newer} follows 20261122T020000Z, which this snapshot replaced"
+    erased = find_snapshot(LocalStore(root), SIGNED, "latest").manifest.erased
+    assert erased is not None
+    assert (erased.snapshot_id, [one.snapshot_id for one in erased.earlier]) == (
+        "20261123T020001Z",
+        ["20261123T020000Z"],
+    )
+    assert erased.replaced("20261123T020000Z", erased.earlier[0].sha256)
+    assert not erased.replaced("20261123T020000Z", "0" * 64)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from syncer.errors import SnapshotMismatch
@@ -182,3 +184,24 @@ def test_damaged_data_cannot_be_proven(tmp_path: Path) -> None:
     part.write_bytes(other.read(latest.manifest.files[0].path))
     with pytest.raises(SnapshotMismatch, match="are not those of the hash tree"):
         prove_user(store, latest.manifest, latest.sha256, IDS[0])
+
+
+def test_a_tree_that_is_gone_or_of_another_kind_proves_nothing(tmp_path: Path) -> None:
+    store, latest = published(tmp_path, USERS)
+    facts = latest.manifest.tree
+    assert facts is not None
+    for other in (replace(facts, algorithm="sha256-rows-9"), replace(facts, leaf_rows=LEAF_ROWS * 2)):
+        with pytest.raises(SnapshotMismatch, match="no hash tree of a kind that is known"):
+            prove_user(store, replace(latest.manifest, tree=other), latest.sha256, IDS[0])
+    (tmp_path / facts.path).unlink()
+    with pytest.raises(SnapshotMismatch, match=r"tree.parquet is not there; `syncer verify` names all"):
+        prove_user(store, latest.manifest, latest.sha256, IDS[0])
+
+
+def test_a_tree_file_that_leads_astray_makes_no_false_proof_of_absence(tmp_path: Path) -> None:
+    store, latest = published(tmp_path, USERS)
+    path = tmp_path / layout.tree_path(ACCOUNT, latest.manifest.snapshot_id)
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(table.set_column(0, table.schema.field(0), pa.array(["zzz"] * table.num_rows)), path)
+    with pytest.raises(SnapshotMismatch, match="leaves a gap"):
+        prove_user(store, latest.manifest, latest.sha256, IDS[-1])
