@@ -10,7 +10,7 @@ from syncer.errors import SnapshotMismatch, UsageError
 from syncer.snapshot import layout
 from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.manifest_json import parse
-from syncer.snapshot.store import Store
+from syncer.snapshot.store import FileMissing, Store
 
 
 @dataclass(frozen=True, slots=True)
