@@ -132,6 +132,59 @@ def facts(cloud: clouds.Cloud, destination: str, folder: Path) -> list[tuple[int
     return [(entry["bytes"], entry["sha256"]) for entry in manifest["files"]]
 
 
+def test_a_snapshot_in_a_bucket_is_loaded_into_a_database(
+    service: Emulator, cloud: clouds.Cloud, tmp_path: Path
+) -> None:
+    import duckdb
+
+    destination = f"{cloud.uri}/load"
+    snapshot = export(service, cloud, destination, tmp_path / "state")
+    target = ("load", f"duckdb:///{tmp_path}/users.db", "--destination", destination, "--json")
+    done = [syncer(*target, **cloud.env) for _ in range(2)]
+    assert [one.returncode for one in done] == [0, 0], done
+    told = [json.loads(one.stdout) for one in done]
+    assert [(t["snapshot_id"], t["users"], t["changed"]) for t in told] == [
+        (snapshot["snapshot_id"], 3000, True),
+        (snapshot["snapshot_id"], 3000, False),
+    ]
+    with duckdb.connect(f"{tmp_path}/users.db") as connection:
+        found = connection.execute("SELECT id FROM users ORDER BY id").fetchall()
+    assert found == [(user["id"],) for user in service.truth()]
+    refused = syncer("load", f"delta:{tmp_path}/delta", "--destination", destination, **cloud.env)
+    assert (refused.returncode, "a Delta table takes parts from a local disk" in refused.stderr) == (2, True)
+    if destination.startswith("az://"):
+        names = {"PYICEBERG_CATALOG__LAKE__URI": f"sqlite:///{tmp_path}/catalog.db"}
+        refused = syncer("load", "iceberg:lake.crm.users", "--destination", destination, **cloud.env, **names)
+        assert (refused.returncode, "Iceberg's readers do not know az://" in refused.stderr) == (2, True)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::ResourceWarning")
+def test_an_iceberg_table_registers_the_parts_where_they_lie_in_the_bucket(
+    service: Emulator, s3: clouds.Cloud, tmp_path: Path
+) -> None:
+    from pyiceberg.catalog import load_catalog
+
+    destination = f"{s3.uri}/iceberg"
+    export(service, s3, destination, tmp_path / "state")
+    settings = {
+        "type": "sql",
+        "uri": f"sqlite:///{tmp_path}/catalog.db",
+        "warehouse": f"s3://{clouds.BUCKET}/tables",
+        "s3.endpoint": s3.endpoint,
+        "s3.access-key-id": s3.env["AWS_ACCESS_KEY_ID"],
+        "s3.secret-access-key": s3.env["AWS_SECRET_ACCESS_KEY"],
+        "s3.region": s3.env["AWS_REGION"],
+    }
+    names = {f"PYICEBERG_CATALOG__LAKE__{name.upper().replace('.', '__')}": value for name, value in settings.items()}
+    done = syncer("load", "iceberg:lake.crm.users", "--destination", destination, **s3.env, **names)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    table = load_catalog("lake", **settings).load_table("crm.users")
+    files = [task.file.file_path for task in table.scan().plan_files()]
+    assert [path.startswith(f"{destination}/parquet/account_sid=") for path in files] == [True]
+    found = table.scan(selected_fields=("id",)).to_arrow().column("id").to_pylist()
+    assert sorted(found) == [user["id"] for user in service.truth()]
+
+
 def test_of_two_writers_to_one_destination_one_wins_and_the_other_says_why(
     service: Emulator, s3: clouds.Cloud, tmp_path: Path
 ) -> None:

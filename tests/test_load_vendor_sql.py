@@ -13,7 +13,7 @@ from sqlglot import exp
 from syncer.commands.main import main
 from syncer.load.source import Part, Source
 from syncer.load.target import parse_table
-from syncer.load.vendor_sql import FILES_MAX, VENDORS, Vendor, redshift_manifest, warehouse_sql
+from syncer.load.vendor_sql import FILES_MAX, VENDORS, Vendor, address_for, redshift_manifest, warehouse_sql
 from tests.loaded_data import ACCOUNT, FIRST, SECOND, publish_users
 
 TABLE = parse_table("crm.users")
@@ -71,6 +71,20 @@ def test_timestamps_of_snowflake_are_read_as_such() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("vendor", "given", "told"),
+    [
+        ("snowflake", "gs://b/x/", "gcs://b/x"),
+        ("snowflake", "azure://a.blob.core.windows.net/c", "azure://a.blob.core.windows.net/c"),
+        ("bigquery", "gs://b/x", "gs://b/x"),
+        ("redshift", "s3a://b", "s3://b"),
+        ("databricks", "abfss://c@a.dfs.core.windows.net/x", "abfss://c@a.dfs.core.windows.net/x"),
+    ],
+)
+def test_a_destination_is_told_in_the_vendors_own_words(vendor: Vendor, given: str, told: str) -> None:
+    assert address_for(vendor, given) == told
+
+
 def test_redshifts_manifest_gives_the_length_of_each_file() -> None:
     folder = f"s3://b/parquet/account_sid=AC1/snapshot_date=2026-11-21/snapshot_id={FIRST}"
     assert json.loads(redshift_manifest(source(), "s3://b/")) == {
@@ -89,7 +103,10 @@ def test_the_command_prints_them_and_writes_the_manifest(tmp_path: Path, capsys:
     out, errors = capsys.readouterr()
     manifest = f"snapshots/account_sid={ACCOUNT}/{FIRST}/redshift-manifest.json"
     assert f"COPY crm.users_syncer_stage FROM 's3://b/x/{manifest}' IAM_ROLE" in out
-    assert errors == f"syncer: COPY's own manifest was written to {manifest}\n"
+    assert errors == (
+        "syncer: Redshift may not read these parts: export with --parquet-profile redshift\n"
+        f"syncer: COPY's own manifest was written to {manifest}\n"
+    )
     part = next((tmp_path / "parquet").rglob(f"snapshot_id={FIRST}/*.parquet"))
     assert json.loads((tmp_path / manifest).read_bytes())["entries"] == [
         {
@@ -107,7 +124,9 @@ def test_the_command_prints_them_and_writes_the_manifest(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        ([], "a warehouse cannot read this destination; give --files-at s3://bucket/folder, where a copy of it is"),
+        ([], "a warehouse cannot read this destination; give --files-at s3://, where a copy is"),
+        (["--files-at", "s3://it's"], "a warehouse cannot read this destination; give --files-at s3://, where a"),
+        (["--files-at", "gs://b"], "athena does not read 'gs'://; give --files-at s3://, where a copy is"),
         (["duckdb:///a.db", FIRST], "--print-sql has no TARGET; give only the SNAPSHOT"),
         (["--mode", "scd2"], "--print-sql knows only --mode replace; leave --mode out"),
     ],
@@ -117,4 +136,4 @@ def test_what_cannot_be_printed_is_wrong_usage(
 ) -> None:
     publish_users(tmp_path, 20, FIRST)
     assert main(["load", "--print-sql", "athena", *flags, "--destination", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"syncer: error: {told}\n"
+    assert capsys.readouterr().err.startswith(f"syncer: error: {told}")

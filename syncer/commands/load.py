@@ -118,18 +118,17 @@ def _print_sql(args: argparse.Namespace, settings: Settings, table: TableName) -
         raise UsageError("--print-sql knows only --mode replace", hint="leave --mode out")
     from syncer.commands.loading import checked_source
     from syncer.commands.naming import account_meant, open_existing
-    from syncer.load.vendor_sql import redshift_manifest, redshift_manifest_path, warehouse_sql
+    from syncer.load.vendor_sql import address_for, redshift_manifest, redshift_manifest_path, warehouse_sql
 
-    files_at = args.files_at or settings.destination
-    if "://" not in files_at or "'" in files_at:
-        raise UsageError(
-            "a warehouse cannot read this destination", hint="give --files-at s3://bucket/folder, where a copy of it is"
-        )
+    files_at = address_for(args.print_sql, args.files_at or settings.destination)
     store = open_existing(settings.destination)
-    source = checked_source(store, _published(store, account_meant(store, args.account), args.target))
+    published = _published(store, account_meant(store, args.account), args.target)
+    source = checked_source(store, published)
     if not source.parts:
         raise UsageError("the snapshot has no Parquet parts", hint="export with --format parquet")
     if args.print_sql == "redshift":
+        if published.manifest.parquet_profile != "redshift":
+            write_error("syncer: Redshift may not read these parts: export with --parquet-profile redshift")
         store.put_replace(redshift_manifest_path(source), redshift_manifest(source, files_at))
         write_error(f"syncer: COPY's own manifest was written to {redshift_manifest_path(source)}")
     statements = warehouse_sql(args.print_sql, source, table, files_at)

@@ -167,17 +167,25 @@ def _iceberg() -> _Into:
     from syncer.load.into_iceberg import load_iceberg
 
     def into(target: Target, store: Store, source: Source, choices: Choices) -> Loaded:
-        # Not ``as_uri``: pyiceberg takes the path as it stands, without decoding it.
-        files_at, how = f"file://{_local_root(store)}", choices.how
-        return load_iceberg(target.location, files_at, source, how.mode, allow_older=how.allow_older)
+        how = choices.how
+        return load_iceberg(target.location, _files_at(store), source, how.mode, allow_older=how.allow_older)
 
     return into
 
 
 def _local_root(store: Store) -> Path:
     if not isinstance(store, LocalStore):
-        raise UsageError("parts are registered from a local disk only", hint="give a folder as --destination")
+        raise UsageError("a Delta table takes parts from a local disk", hint="give a folder as --destination")
     return store.root.resolve()
+
+
+def _files_at(store: Store) -> str:
+    """The destination as Iceberg's readers are to find it, for as long as the table names its files."""
+    if isinstance(store, LocalStore):
+        return f"file://{store.root.resolve()}"  # not ``as_uri``: pyiceberg takes the path as it stands
+    if store.uri.startswith("az://"):
+        raise UsageError("Iceberg's readers do not know az://", hint="give a folder, s3:// or gs:// as --destination")
+    return store.uri
 
 
 _INTO: dict[str, Callable[[], _Into]] = {

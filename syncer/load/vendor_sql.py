@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from syncer.errors import UsageError
 from syncer.load.source import Part, Source
 from syncer.load.statements import literal
 from syncer.load.target import TableName
@@ -18,6 +19,28 @@ Vendor = Literal["snowflake", "bigquery", "redshift", "athena", "databricks"]
 VENDORS: tuple[Vendor, ...] = ("snowflake", "bigquery", "redshift", "athena", "databricks")
 FILES_MAX = 1000
 """Snowflake's and Databricks' limit for names in one COPY."""
+
+
+_SCHEMES: dict[Vendor, tuple[str, ...]] = {
+    "snowflake": ("s3", "gcs", "azure"),
+    "bigquery": ("gs",),
+    "redshift": ("s3",),
+    "athena": ("s3",),
+    "databricks": ("s3", "gs", "abfss"),
+}
+"""What each can read from without more than the statements; the pages are those of docs/warehouse.md."""
+
+
+def address_for(vendor: Vendor, files_at: str) -> str:
+    """The destination in the vendor's own words. Raises UsageError for one that it cannot read, or cannot quote."""
+    scheme, found, rest = files_at.partition("://")
+    scheme = {"s3a": "s3", "gs": "gcs" if vendor == "snowflake" else "gs"}.get(scheme, scheme)
+    known = " or ".join(f"{name}://" for name in _SCHEMES[vendor])
+    if not found or "'" in rest:
+        raise UsageError("a warehouse cannot read this destination", hint=f"give --files-at {known}, where a copy is")
+    if scheme not in _SCHEMES[vendor]:
+        raise UsageError(f"{vendor} does not read {scheme[:20]!a}://", hint=f"give --files-at {known}, where a copy is")
+    return f"{scheme}://{rest}".rstrip("/")
 
 
 def warehouse_sql(vendor: Vendor, source: Source, table: TableName, files_at: str) -> list[str]:

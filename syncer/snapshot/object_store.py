@@ -38,6 +38,10 @@ class ObjectStore:
     def __repr__(self) -> str:
         return f"ObjectStore({self._bucket.shown!r})"
 
+    @property
+    def uri(self) -> str:
+        return self._bucket.shown
+
     def names(self, folder: str) -> list[str]:
         return self._place_of(folder).names(folder)
 

@@ -40,6 +40,11 @@ class FileMissing(StorageFailed):
 class Store(Protocol):
     """A destination. Every method may raise StorageFailed."""
 
+    @property
+    def uri(self) -> str:
+        """What it is called, without a slash at its end."""
+        ...
+
     def names(self, folder: str) -> list[str]:
         """What lies in a folder, sorted; nothing when it is not there. Names of unfinished writes are left out."""
         ...
@@ -136,6 +141,10 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
+
+    @property
+    def uri(self) -> str:
+        return self.root.absolute().as_uri()
 
     def names(self, folder: str) -> list[str]:
         path = self._at(folder)
