@@ -117,9 +117,9 @@ def test_a_snapshot_with_an_erased_user_is_not_loaded(
         ([], "TARGET is missing; see syncer load --help"),
         (["latest", "postgresql://u:geheim@h/db"], "TARGET names nothing that can be loaded to; write duckdb:///"),
         (["duckdb:///a.db", "postgresql://u:geheim@h/db"], "SNAPSHOT is a URI; TARGET comes first, then SNAPSHOT"),
-        (["duckdb:///a.db", "latest", "postgresql://u:geheim@h/db"], "unrecognized arguments: postgresql://(login)@h"),
+        (["duckdb:///a.db", "latest", "postgresql://u:geheim@h/db"], "syncer load does not know what to do with 'post"),
         (["duckdb:///a.db", "--table", "postgresql://u:geheim@h"], "--table is not a name of a table; use letters"),
-        (["duckdb:///a.db", "--mode", "postgresql://u:geheim@h"], "there is no 'postgresql://(login)@h' here"),
+        (["duckdb:///a.db", "--mode", "postgresql://u:geheim@h"], "--mode = 'postgresql://(login)@h': expected one"),
     ],
 )
 def test_wrong_usage_is_told_without_what_may_be_a_password(
