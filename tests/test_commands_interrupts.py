@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from syncer.commands.interrupts import Interrupted, interruptible, run_async
+from syncer.commands.interrupts import Interrupted, interruptible, run_async, within
+from syncer.errors import GaveUp
 
 
 def test_work_that_nothing_stops_gives_its_result() -> None:
@@ -130,3 +131,29 @@ def test_work_that_does_not_stop_in_time_is_ended() -> None:
     with stubborn(0.2) as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 143
+
+
+def test_what_is_not_done_in_time_ends_whatever_a_library_makes_of_it() -> None:
+    def work() -> None:
+        with within(0.05, GaveUp("too late")):
+            try:
+                time.sleep(30)
+            except BaseException:
+                raise OSError("a read failed") from None
+
+    with pytest.raises(GaveUp, match="too late"):
+        work()
+    with within(0.05, GaveUp("too late")):
+        pass
+    time.sleep(0.1)  # nothing rings any more
+
+
+def test_a_library_that_does_not_return_is_left_where_it_stands() -> None:
+    program = (
+        "import hashlib; from syncer.commands import interrupts; from syncer.errors import GaveUp\n"
+        "interrupts.STOP_SECONDS = 0.2\n"
+        "with interrupts.within(0.1, GaveUp('too late')):\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (4, "syncer: error: too late\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -91,5 +92,46 @@ def test_history_is_icebergs_own_and_an_unknown_catalog_is_wrong_usage(
     assert load(exports, FIRST, table="unknown.users") == 2
     assert capsys.readouterr().err.splitlines() == [
         "syncer: error: an Iceberg table keeps its own history; use --mode replace, and read tags or snapshots",
-        "syncer: error: unknown.users cannot be used: ValueError; see docs/warehouse.md on catalogs",
+        "syncer: error: the catalog unknown is not set up; set PYICEBERG_CATALOG__UNKNOWN__URI, or see "
+        "docs/warehouse.md on catalogs",
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "told"),
+    [
+        ({"URI": "sqlite:////nowhere/c.db"}, 6, "crm.users failed with OperationalError; the table is as it was; see"),
+        ({"URI": "postgresql+psycopg2://u:geheim@127.0.0.1:1/db"}, 2, "the catalog tests needs an extra of pyiceberg"),
+        ({"URI": "nonsense://u:geheim@h"}, 6, "tests.crm.users failed with NoSuchModuleError; the table is as it"),
+        ({"TYPE": "rest", "URI": "http://u:geheim@127.0.0.1:1"}, 4, "the catalog tests cannot be reached: Connection"),
+        ({"TYPE": "glue"}, 6, "tests.crm.users failed with NoRegionError; the table is as it was; see docs/warehouse"),
+        ({"TYPE": "what"}, 2, "the catalog tests is not set up; set PYICEBERG_CATALOG__TESTS__URI, or see docs/"),
+    ],
+)
+def test_what_a_catalog_says_is_one_sentence_without_its_settings(
+    settings: dict[str, str], code: int, told: str, exports: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__TESTS__{name}", value)
+    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", type(load_config())())
+    assert load(exports, FIRST) == code
+    errors = capsys.readouterr().err
+    assert (told in errors, "geheim" in errors, errors.count("\n")) == (True, False, 1), errors
+
+
+def test_a_catalog_that_never_answers_does_not_hold_a_load_beyond_its_deadline(
+    exports: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for name, value in {"TYPE": "rest", "URI": f"http://127.0.0.1:{port}"}.items():
+            monkeypatch.setenv(f"PYICEBERG_CATALOG__TESTS__{name}", value)
+        monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", type(load_config())())
+        assert load(exports, FIRST, "--deadline", "2s") == 4
+    assert capsys.readouterr().err == (
+        "syncer: error: the load was not done after 2 seconds; run again, with a longer --deadline: the table is as it "
+        "was, or holds the snapshot\n"
+    )

@@ -1,4 +1,4 @@
-"""Signals: the first asks the work to stop and gives it five seconds, the second ends the process at once.
+"""Signals: the first asks the work to stop and gives it five seconds, the second ends the process at once. And time.
 
 Knows nothing of what the work is; it is cancelled, and what it wrote before stays.
 """
@@ -12,6 +12,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
+
+from syncer.errors import SyncerError
+from syncer.terminal import write_error
 
 STOP_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -67,6 +70,43 @@ def interruptible() -> Iterator[None]:
             raise
 
 
+class _Late(BaseException):
+    """The time is over; like Interrupted, no ``except Exception`` may swallow it."""
+
+
+@contextmanager
+def within(seconds: float, too_late: SyncerError) -> Iterator[None]:
+    """Raises ``too_late`` in the block when it is not done by then; in the main thread only.
+
+    A library in C that does not return to Python has STOP_SECONDS more; then the process ends where it stands.
+    """
+    rung: list[int] = []
+
+    def ring(number: int, _frame: FrameType | None) -> None:
+        rung.append(number)
+        raise _Late
+
+    last = threading.Timer(seconds + STOP_SECONDS, _end, (too_late,))
+    last.daemon = True
+    with _handling(ring, (signal.SIGALRM,)):
+        try:
+            last.start()
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            yield
+        except BaseException:
+            if rung:
+                raise too_late from None
+            raise
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            last.cancel()
+
+
+def _end(too_late: SyncerError) -> None:
+    write_error(f"syncer: error: {too_late}")
+    os._exit(too_late.exit_code)
+
+
 def run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """Run the work to its end on a loop of its own; raises Interrupted if a signal stopped it.
 
@@ -97,11 +137,13 @@ def run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
 
 
 @contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handling(
+    handler: Callable[[int, FrameType | None], None], numbers: tuple[signal.Signals, ...] = _SIGNALS
+) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:

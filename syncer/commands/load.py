@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syncer.commands.interrupts import within
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
-from syncer.errors import UsageError
+from syncer.errors import GaveUp, UsageError
 from syncer.load.target import MODES, parse_table, parse_target
 from syncer.load.vendor_sql import VENDORS
 from syncer.terminal import harmless, write_error, write_out
@@ -80,7 +81,11 @@ def run(args: argparse.Namespace) -> int:
     published = _published(store, sid, args.snapshot)
     choices = Choices(table, How(args.mode, args.keep_table, args.allow_older), settings.deadline)
     began = time.monotonic()
-    with _ledger(settings.state_dir / sid) as is_erased:
+    too_late = GaveUp(
+        f"the load was not done after {settings.deadline:g} seconds",
+        hint="run again, with a longer --deadline: the table is as it was, or holds the snapshot",
+    )
+    with _ledger(settings.state_dir / sid) as is_erased, within(settings.deadline, too_late):
         loaded = load_snapshot_into(target, store, published, choices, is_erased)
     seconds = time.monotonic() - began
     write_out(_as_json(published, loaded, args.mode, seconds) if args.json else _as_text(published, loaded, seconds))

@@ -13,18 +13,32 @@ from typing import Any
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
+    AuthorizationExpiredError,
     CommitFailedException,
+    CommitStateUnknownException,
+    ForbiddenError,
     NoSuchTableError,
-    RESTError,
+    NotInstalledError,
+    OAuthError,
+    ServiceUnavailableError,
     TableAlreadyExistsError,
-    ValidationError,
+    TooManyRequestsError,
+    UnauthorizedError,
 )
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import NestedField, StringType, TimestamptzType
 
-from syncer.errors import DataRefused, LockHeld, StorageFailed, UsageError
+from syncer.errors import (
+    CredentialsRefused,
+    DataRefused,
+    GaveUp,
+    LockHeld,
+    StorageFailed,
+    SyncerError,
+    UsageError,
+)
 from syncer.load.plan import Held, needs_load
 from syncer.load.source import Loaded, Source
 from syncer.load.target import Mode
@@ -37,6 +51,7 @@ _SCHEMA = Schema(
     NestedField(5, "extra", StringType(), required=False),
     identifier_field_ids=[1],
 )
+_SEE_SETTINGS = "see docs/warehouse.md on catalogs"
 _ACCOUNT, _SNAPSHOT, _SHA256 = "syncer.account_sid", "syncer.snapshot_id", "syncer.manifest_sha256"
 
 
@@ -52,7 +67,7 @@ def load_iceberg(location: str, files_at: str, source: Source, mode: Mode, *, al
     catalog_name, _, identifier = location.partition(".")
     identifier = identifier if "." in identifier else f"default.{identifier}"
     with _errors(location):
-        catalog = load_catalog(catalog_name)
+        catalog = _catalog(catalog_name)
         table = _table(catalog, identifier)
         held = _held(table, location) if table else []
         changed = needs_load(held, location, source, mode, allow_older=allow_older)
@@ -113,13 +128,43 @@ def _count(table: Table) -> int:
 
 @contextmanager
 def _errors(location: str) -> Iterator[None]:
+    """Theirs to ours. A catalog is whatever its settings name (SQL, REST, Glue, Hive), each with errors of its own."""
     try:
         yield
-    except (CommitFailedException, TableAlreadyExistsError):
-        raise LockHeld(f"{location} was changed by somebody else meanwhile", hint="run again") from None
-    except (RESTError, OSError, ValidationError) as error:
-        raise StorageFailed(f"{location} failed with {type(error).__name__}", hint="the table is as it was") from None
-    except ValueError as error:
+    except SyncerError:
+        raise
+    except Exception as error:
+        ours = _ours(error, location)
+        if ours is None:
+            raise
+        raise ours from None
+
+
+def _ours(error: Exception, location: str) -> SyncerError | None:
+    """None for an error that only a bug of ours can be."""
+    kind, catalog = type(error).__name__, location.partition(".")[0]
+    if isinstance(error, CommitFailedException | TableAlreadyExistsError):
+        return LockHeld(f"{location} was changed by somebody else meanwhile", hint="run again")
+    if isinstance(error, UnauthorizedError | ForbiddenError | AuthorizationExpiredError | OAuthError):
+        return CredentialsRefused(f"the catalog {catalog} refused the login: {kind}", hint=_SEE_SETTINGS)
+    if isinstance(error, NotInstalledError):
+        return UsageError(f"the catalog {catalog} needs an extra of pyiceberg", hint="pip install 'pyiceberg[…]'")
+    if isinstance(error, CommitStateUnknownException):
+        return GaveUp(f"{location} may have been changed: the catalog did not answer", hint="run again: it looks")
+    if isinstance(error, ServiceUnavailableError | TooManyRequestsError) or "Connection" in kind or "Timeout" in kind:
+        return GaveUp(f"the catalog {catalog} cannot be reached: {kind}", hint="the table is as it was; run again")
+    if isinstance(error, ValueError):
+        return UsageError(f"{location} cannot be used: {kind}", hint=_SEE_SETTINGS)
+    if isinstance(error, OSError) or type(error).__module__ != "builtins":
+        return StorageFailed(f"{location} failed with {kind}", hint="the table is as it was; " + _SEE_SETTINGS)
+    return None
+
+
+def _catalog(name: str) -> Catalog:
+    """Raises UsageError for one that pyiceberg's settings do not describe."""
+    try:
+        return load_catalog(name)
+    except ValueError:
         raise UsageError(
-            f"{location} cannot be used: {type(error).__name__}", hint="see docs/warehouse.md on catalogs"
+            f"the catalog {name} is not set up", hint=f"set PYICEBERG_CATALOG__{name.upper()}__URI, or {_SEE_SETTINGS}"
         ) from None
