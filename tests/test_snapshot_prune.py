@@ -93,6 +93,20 @@ def test_a_manifest_that_cannot_be_read_is_left_for_a_person(root: Path) -> None
     assert decided.removed == (IDS[1], IDS[2])
 
 
+def test_a_newest_manifest_that_cannot_be_read_does_not_stop_the_plan_that_was_printed(root: Path) -> None:
+    """The pointer, which lagged behind, then leads to the newest one that can be read."""
+    (root / layout.manifest_path(ACCOUNT, IDS[3])).write_bytes(b"{}")
+    store, decided = LocalStore(root), plan(root, Policy(last=1))
+    assert decided.decisions[2:] == (
+        Decision(IDS[2], True, ("last snapshot", LATEST)),
+        Decision(IDS[3], True, (UNREADABLE,)),
+    )
+    for step in removal(store, decided):
+        step.run()
+    assert read_pointer(store, ACCOUNT) == IDS[2]
+    assert plan(root, Policy(last=1)).removed == ()
+
+
 def test_what_killed_runs_left_is_collected_after_the_grace_time(root: Path) -> None:
     store, orphan = LocalStore(root), "20261122T120000Z"
     whole = tree(root)

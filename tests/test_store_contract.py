@@ -6,7 +6,7 @@ import hashlib
 import io
 import random
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,11 +16,14 @@ from obstore.store import MemoryStore
 
 from syncer.errors import DataRefused, LockHeld, SnapshotMismatch, StorageFailed
 from syncer.snapshot import bucket, files, layout, store
-from syncer.snapshot.catalog import list_accounts, list_snapshot_ids, load_latest
+from syncer.snapshot.catalog import list_accounts, list_snapshot_ids, load_latest, load_snapshot
+from syncer.snapshot.history import check_account
 from syncer.snapshot.object_address import Patience, connect, parse_address
 from syncer.snapshot.object_store import ObjectStore
+from syncer.snapshot.prune import plan_account, removal
 from syncer.snapshot.publish import move_pointer, publication, publish, read_pointer
 from syncer.snapshot.reading import read_users
+from syncer.snapshot.retention import Policy
 from syncer.snapshot.staging import reserve_snapshot_id
 from syncer.snapshot.store import FileMissing, LocalStore, Store
 from syncer.snapshot.verify import verify_snapshot
@@ -310,3 +313,30 @@ def test_the_pointer_moves_although_another_changes_it_once(one: Store, changes:
     else:
         with pytest.raises(StorageFailed, match="was changed by others"):
             move_pointer(Contended(), manifest)
+
+
+def test_pruning_that_ends_between_any_two_steps_is_finished_by_the_next_run(writers: Writers) -> None:
+    one, policy, now = writers("one"), Policy(last=1), datetime(2026, 11, 24, tzinfo=UTC)
+    ids = ["20261121T020000Z", "20261122T020000Z", SNAPSHOT]
+    for snapshot_id in ids:
+        manifest = stage_snapshot(
+            one, spool([chunked(make_users(20), 10)]), snapshot_id=snapshot_id, formats=["parquet"]
+        )
+        publish(one, manifest)
+    kept = [facts.path for facts in manifest.files]
+    for ended in range(100):
+        plan = plan_account(one, ACCOUNT, policy, now, timedelta(days=1))
+        steps = removal(one, plan)
+        if len(steps) <= 1:
+            break
+        for step in steps[: ended + 1]:
+            step.run()
+            whole = list_snapshot_ids(one, ACCOUNT)
+            assert (whole[-1], read_pointer(one, ACCOUNT)) == (SNAPSHOT, SNAPSHOT)
+            for manifest in (load_snapshot(one, ACCOUNT, snapshot_id).manifest for snapshot_id in whole):
+                assert sum(batch.num_rows for batch in read_users(one, manifest)) == 20
+    assert [one.size(path) is not None for path in kept] == [True]
+    folder = layout.account_folder(ACCOUNT)
+    assert [one.names(f"{folder}/{snapshot_id}") for snapshot_id in ids[:2]] == [["pruned.json"], ["pruned.json"]]
+    assert one.names(f"parquet/account_sid={ACCOUNT}") == ["snapshot_date=2026-11-23"]
+    assert all(check.ok for check in check_account(one, ACCOUNT))

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from syncer.errors import SnapshotMismatch
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import list_snapshot_ids, load_snapshot
+from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.publish import Step, move_pointer
-from syncer.snapshot.retention import Decision, Policy, plan_prune
+from syncer.snapshot.retention import Dated, Decision, Policy, plan_prune
 from syncer.snapshot.store import Store
 
 UNREADABLE = "its manifest cannot be read: a person looks"
@@ -44,11 +45,11 @@ class PrunePlan:
 def plan_account(store: Store, account_sid: str, policy: Policy, now: datetime, grace: timedelta) -> PrunePlan:
     """Look at everything an account has and decide. Changes nothing."""
     ids = list_snapshot_ids(store, account_sid)
-    verdicts = {snapshot: _verdict(store, account_sid, snapshot) for snapshot in ids}
-    readable = [snapshot for snapshot in ids if verdicts[snapshot]]
-    complete = [snapshot for snapshot in readable if verdicts[snapshot] == "complete"]
-    decided = plan_prune(policy, readable, complete[-1] if complete else None)
-    decided += [Decision(snapshot, True, (UNREADABLE,)) for snapshot in ids if not verdicts[snapshot]]
+    readable = [manifest for snapshot in ids if (manifest := _readable(store, account_sid, snapshot))]
+    complete = [manifest.snapshot_id for manifest in readable if manifest.verdict == "complete"]
+    dated = [Dated(one.snapshot_id, datetime.fromisoformat(one.started_at).astimezone(UTC)) for one in readable]
+    decided = plan_prune(policy, dated, complete[-1] if complete else None, now)
+    decided += [Decision(i, True, (UNREADABLE,)) for i in ids if i not in {one.snapshot_id for one in readable}]
     others = sorted({*_found_ids(store, account_sid)} - {*ids})
     pruned = [i for i in others if store.exists(layout.pruned_path(account_sid, i))]
     unfinished = [i for i in pruned if any(store.exists(path) for path in _data(account_sid, i))]
@@ -66,7 +67,7 @@ def plan_account(store: Store, account_sid: str, policy: Policy, now: datetime, 
 def removal(store: Store, plan: PrunePlan) -> list[Step]:
     """The steps that carry a plan out, in order. The caller holds the account's lock."""
     sid = plan.account_sid
-    steps = [Step("move the pointer", lambda: point_at_newest(store, sid))] if plan.removed else []
+    steps = [Step("move the pointer", lambda: _point_at_kept(store, plan))] if plan.removed else []
     for snapshot in plan.removed:
         steps.append(Step(f"remove {snapshot}", partial(_retire, store, sid, snapshot)))
         steps += data_steps(store, sid, snapshot)
@@ -78,9 +79,9 @@ def removal(store: Store, plan: PrunePlan) -> list[Step]:
     return [*steps, Step("sweep", lambda: store.sweep(layout.account_folder(sid)))]
 
 
-def _verdict(store: Store, account_sid: str, snapshot: str) -> str | None:
+def _readable(store: Store, account_sid: str, snapshot: str) -> Manifest | None:
     try:
-        return load_snapshot(store, account_sid, snapshot).manifest.verdict
+        return load_snapshot(store, account_sid, snapshot).manifest
     except SnapshotMismatch:
         return None
 
@@ -116,8 +117,14 @@ def data_steps(store: Store, account_sid: str, snapshot: str) -> list[Step]:
     return [*steps, *(Step(f"remove {path}", partial(store.remove, path)) for path in rest)]
 
 
+def _point_at_kept(store: Store, plan: PrunePlan) -> None:
+    """The pointer may lag behind since a kill, and name what is removed next. One that cannot be read is not for it."""
+    kept = [one.snapshot_id for one in plan.decisions if one.keep and UNREADABLE not in one.reasons]
+    move_pointer(store, load_snapshot(store, plan.account_sid, kept[-1]).manifest)
+
+
 def point_at_newest(store: Store, account_sid: str) -> None:
-    """It may lag behind since a kill, and name what is removed next."""
+    """It may lag behind since a kill."""
     newest = list_snapshot_ids(store, account_sid)[-1]
     move_pointer(store, load_snapshot(store, account_sid, newest).manifest)
 

@@ -2,6 +2,7 @@
 
 The rules are those of restic's ``forget``: a snapshot is kept if any rule keeps it; a calendar rule keeps the newest
 snapshot of each of the last n periods that have one, in UTC; where there are fewer, it keeps the oldest snapshot too.
+What counts is when the run started, not its id: after a night with a wrong clock ids follow each other by seconds.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from syncer.snapshot.layout import snapshot_time
 
 LATEST = "latest complete snapshot: never removed"
 NOT_KEPT = "no rule keeps it"
@@ -26,12 +25,20 @@ class Policy:
     monthly: int = 0
     yearly: int = 0
     within: timedelta = timedelta(0)
-    """Snapshots less than this older than the newest one are kept."""
+    """Snapshots less than this older than the newest one, of those that are not in the future, are kept."""
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no rule at all: that would remove everything."""
         return self == Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """A snapshot and when its run started, in UTC."""
+
+    snapshot_id: str
+    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,9 @@ class _Rule:
         return f"{self.name} snapshot" if is_new else f"oldest {self.name} snapshot"
 
 
-def plan_prune(policy: Policy, snapshot_ids: Sequence[str], latest_complete: str | None) -> list[Decision]:
+def plan_prune(
+    policy: Policy, snapshots: Sequence[Dated], latest_complete: str | None, now: datetime
+) -> list[Decision]:
     """A decision for each snapshot of one account, in the order given: oldest first.
 
     Raises ValueError for an empty policy.
@@ -70,22 +79,22 @@ def plan_prune(policy: Policy, snapshot_ids: Sequence[str], latest_complete: str
     if policy.is_empty:
         raise ValueError("an empty policy would remove everything")
     rules = _rules(policy)
+    newest = max((one.started_at for one in snapshots if one.started_at <= now), default=now)
     decisions = []
-    for snapshot in reversed(snapshot_ids):
-        time = snapshot_time(snapshot)
-        reasons = [rule.reason(time, is_oldest=snapshot == snapshot_ids[0]) for rule in rules]
-        if snapshot_time(snapshot_ids[-1]) - time < policy.within:
+    for one in reversed(snapshots):
+        reasons = [rule.reason(one.started_at, is_oldest=one == snapshots[0]) for rule in rules]
+        if policy.within and newest - one.started_at < policy.within:
             reasons.append("within the time to keep")
-        if snapshot == latest_complete:
+        if one.snapshot_id == latest_complete:
             reasons.append(LATEST)
         kept = tuple(filter(None, reasons))
-        decisions.append(Decision(snapshot, bool(kept), kept or (NOT_KEPT,)))
+        decisions.append(Decision(one.snapshot_id, bool(kept), kept or (NOT_KEPT,)))
     return decisions[::-1]
 
 
 def _rules(policy: Policy) -> list[_Rule]:
     return [
-        _Rule("last", policy.last, lambda time: time),
+        _Rule("last", policy.last, lambda _: object()),
         _Rule("daily", policy.daily, lambda time: time.date()),
         _Rule("weekly", policy.weekly, lambda time: time.isocalendar()[:2]),
         _Rule("monthly", policy.monthly, lambda time: (time.year, time.month)),
