@@ -12,7 +12,10 @@ import pytest
 from syncer.commands.main import main
 from syncer.lock import hold_lock
 from syncer.snapshot.layout import snapshot_time
+from tests.golden.make import PLAIN, SIGNED
 from tests.processes import SID, emulator, export, syncer
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +172,7 @@ def test_a_dry_run_prints_the_plan_that_is_then_carried_out(folder: Path, capsys
                 ],
             }
         ],
+        "failed": [],
     }
 
 
@@ -197,6 +201,29 @@ def test_the_lock_of_an_export_at_work_is_respected(folder: Path, capsys: pytest
     with hold_lock(folder / "state" / SID / "lock", SID, snapshot_time(before[0])):
         assert main(prune) == 7
     assert (ids_of(folder), "another run of account" in capsys.readouterr().err) == (before, True)
+
+
+def test_accounts_are_pruned_one_by_one_and_those_that_were_not_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(GOLDEN / "exports", tmp_path / "exports"))
+    stray = root / f"parquet/account_sid={SID}/snapshot_date=2026-11-20/snapshot_id=20261120T020000Z"
+    stray.mkdir(parents=True)
+    (stray / "part-00000.parquet").write_bytes(b"PAR1")
+    prune = ["prune", "--destination", str(root), "--state-dir", str(tmp_path / "state"), "--keep-last", "1", "--json"]
+    with hold_lock(tmp_path / "state" / PLAIN / "lock", PLAIN, snapshot_time("20261121T020000Z")):
+        assert main(prune) == 9
+    out, errors = capsys.readouterr()
+    report = json.loads(out)
+    actions = {a["account_sid"]: [(p["action"], p["snapshot_id"]) for p in a["plan"]] for a in report["accounts"]}
+    assert actions == {
+        SIGNED: [("remove", "20261122T020000Z"), ("keep", "20261123T020000Z")],
+        SID: [("collect", "20261120T020000Z")],
+    }
+    assert [(one["account_sid"], one["exit_code"]) for one in report["failed"]] == [(PLAIN, 7)]
+    assert errors.startswith("syncer: error: 1 of 3 accounts were not pruned: another run of account " + PLAIN)
+    assert not stray.exists()
+    assert main(["verify", "--all", "--destination", str(root)]) == 0
 
 
 def test_the_table_fits_a_terminal_and_says_what_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

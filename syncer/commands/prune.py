@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.durations import parse_duration
-from syncer.errors import LockHeld, PartlyDone, UsageError
+from syncer.errors import PartlyDone, SyncerError, UsageError
 from syncer.terminal import harmless, write_out
 
 if TYPE_CHECKING:
@@ -58,24 +58,29 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan and print for each account, then remove; an account whose export is at work is passed over and named."""
+    """Plan and remove for each account, then print; one that fails, or whose export is at work, is named at the end."""
     policy, grace = _policy(args), _duration("--grace", args.grace)
     settings = settings_of(args, with_accounts=False)
     from syncer.commands.naming import accounts_meant, open_existing
+    from syncer.snapshot.history import list_all_accounts
 
     store = open_existing(settings.destination)
+    sids = accounts_meant(store, args.account) if args.account is not None else list_all_accounts(store)
     plans: list[PrunePlan] = []
-    locked: list[LockHeld] = []
-    for sid in accounts_meant(store, args.account):
+    failed: list[tuple[str, SyncerError]] = []
+    for sid in sids:
         try:
             plans.append(_prune(store, settings, sid, policy, grace, dry_run=args.dry_run))
-        except LockHeld as error:
-            locked.append(error)
-    write_out(_as_json(plans, args.dry_run) if args.json else _as_text(plans, args.dry_run))
-    if locked and plans:
-        raise PartlyDone(f"{len(locked)} of {len(locked) + len(plans)} accounts were not pruned: {locked[0]}")
-    if locked:
-        raise locked[0]
+        except SyncerError as error:
+            failed.append((sid, error))
+    write_out(_as_json(plans, failed, args.dry_run) if args.json else _as_text(plans, args.dry_run))
+    if failed and plans:
+        raise PartlyDone(
+            f"{len(failed)} of {len(failed) + len(plans)} accounts were not pruned: {failed[0][1]}",
+            hint="prune again; it goes on where it ended",
+        )
+    if failed:
+        raise failed[0][1]
     return 0
 
 
@@ -144,7 +149,7 @@ def _as_text(plans: list[PrunePlan], dry_run: bool) -> str:
     return harmless(text)
 
 
-def _as_json(plans: list[PrunePlan], dry_run: bool) -> str:
+def _as_json(plans: list[PrunePlan], failed: list[tuple[str, SyncerError]], dry_run: bool) -> str:
     accounts = [
         {
             "account_sid": plan.account_sid,
@@ -152,4 +157,5 @@ def _as_json(plans: list[PrunePlan], dry_run: bool) -> str:
         }
         for plan in plans
     ]
-    return json.dumps({"version": 1, "dry_run": dry_run, "accounts": accounts}, indent=2) + "\n"
+    errors = [{"account_sid": sid, "exit_code": error.exit_code, "error": str(error)} for sid, error in failed]
+    return json.dumps({"version": 1, "dry_run": dry_run, "accounts": accounts, "failed": errors}, indent=2) + "\n"

@@ -16,8 +16,9 @@ _NAMED_MAX = 5
 
 
 def list_all_accounts(store: Store) -> list[str]:
-    """Those with manifests, and those with partitions alone."""
-    found = {sid for kind in layout.DATA_FOLDERS for name in store.names(kind) if (sid := layout.account_of(name))}
+    """Those with manifests, and those with anything among the partitions."""
+    folders = ((kind, sid) for kind in layout.DATA_FOLDERS for sid in map(layout.account_of, store.names(kind)))
+    found = {sid for kind, sid in folders if sid and store.names(layout.data_account_folder(kind, sid))}
     return sorted({*found, *list_accounts(store)})
 
 
