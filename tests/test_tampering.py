@@ -294,6 +294,27 @@ def test_rejects_that_no_manifest_names_are_foreign(signed: Adversary, capsys: p
     assert f"folders: {layout.rejects_path(SIGNED, LATEST)} is foreign" in found(signed, capsys)
 
 
+def test_the_list_of_files_for_a_warehouse_is_held_against_the_manifest(
+    signed: Adversary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = layout.copy_path(SIGNED, LATEST)
+    at = ["--destination", str(signed.root), "--account", SIGNED]
+    assert main(["load", "--print-sql", "redshift", LATEST, *at, "--files-at", "s3://bucket/x"]) == 0
+    capsys.readouterr()
+    assert found(signed, capsys) == ""
+    whole = signed.at(path).read_bytes()
+    for other in (
+        whole.replace(b"part-00000", b"part-00001"), whole.replace(b'"content_length": ', b'"content_length": 1'),
+        whole.replace(b'"entries"', b'"files"'), b"[]", b"{}", b'{"entries": [5]}', b"", b'{"entries": []}',
+    ):  # fmt: skip
+        signed.at(path).write_bytes(other)
+        assert f"copy: {path} does not name the parts of the snapshot" in found(signed, capsys), other
+    assert main(["prune", *at, "--keep-last", "1", "--state-dir", str(signed.root.parent / "state")]) == 0
+    Path(shutil.copy(signed.at(path), signed.at(layout.copy_path(SIGNED, FIRST))))
+    assert main(["prune", *at, "--keep-last", "1", "--state-dir", str(signed.root.parent / "state")]) == 0
+    assert not signed.at(layout.copy_path(SIGNED, FIRST)).exists()
+
+
 def test_a_snapshot_of_another_account_or_another_night_is_found(
     signed: Adversary, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,8 @@ PRUNED_NAME = "pruned.json"
 PAGES_NAME = "pages.parquet"
 TREE_NAME = "tree.parquet"
 REJECTS_NAME = "rejects.ndjson"
+COPY_NAME = "redshift-manifest.json"
+"""Written by ``syncer load --print-sql redshift``: the files that COPY reads."""
 SUCCESS_NAME = "_SUCCESS"
 DATA_FOLDERS = (*FORMATS, CHANGES)
 """Below each of them lies a Hive partition for each snapshot."""
@@ -104,6 +106,11 @@ def pruned_path(account_sid: str, snapshot: str) -> str:
 def rejects_path(account_sid: str, snapshot: str) -> str:
     """Users that break the contract, kept whole; there only when there are any."""
     return f"{snapshot_folder(account_sid, snapshot)}/{REJECTS_NAME}"
+
+
+def copy_path(account_sid: str, snapshot: str) -> str:
+    """The list of files for Redshift's COPY; there only when somebody asked for it."""
+    return f"{snapshot_folder(account_sid, snapshot)}/{COPY_NAME}"
 
 
 def latest_path(account_sid: str) -> str:

@@ -103,6 +103,7 @@ def _data(account_sid: str, snapshot: str) -> list[str]:
         layout.page_index_path(account_sid, snapshot),
         layout.tree_path(account_sid, snapshot),
         layout.rejects_path(account_sid, snapshot),
+        layout.copy_path(account_sid, snapshot),
         layout.staging_folder(account_sid, snapshot),
     ]
 

@@ -16,7 +16,7 @@ from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.page_cover import PageCover
 from syncer.snapshot.store import Store
 from syncer.snapshot.verify_changes import check_changes
-from syncer.snapshot.verify_files import check_folders, check_rejects, check_tree_file, verdict
+from syncer.snapshot.verify_files import check_copy, check_folders, check_rejects, check_tree_file, verdict
 from syncer.snapshot.verify_pages import check_cover, check_sums, page_spans, read_index
 from syncer.snapshot.verify_rows import (
     Reading,
@@ -51,7 +51,8 @@ def verify_snapshot(store: Store, account_sid: str, manifest: Manifest) -> list[
         checks.append(check_cover(cover, is_whole=first.is_whole))
     checks += check_reconciliation(manifest, list(readings.values()))
     checks += check_changes(store, manifest)
-    return [*checks, *check_rejects(store, manifest), check_previous(store, manifest)]
+    checks += [*check_rejects(store, manifest), *check_copy(store, manifest)]
+    return [*checks, check_previous(store, manifest)]
 
 
 def _check_manifest(account_sid: str, manifest: Manifest) -> Check:

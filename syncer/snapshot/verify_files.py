@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+import orjson
+
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout
@@ -36,7 +38,7 @@ def check_folders(store: Store, manifest: Manifest) -> Check:
     for kind in layout.DATA_FOLDERS:
         problems += _foreign(store, layout.data_folder(kind, manifest.account_sid, manifest.snapshot_id), manifest)
     own = layout.snapshot_folder(manifest.account_sid, manifest.snapshot_id)
-    allowed = {layout.MANIFEST_NAME, layout.SIGNATURE_NAME, layout.PRUNED_NAME, layout.PAGES_NAME}
+    allowed = {layout.MANIFEST_NAME, layout.SIGNATURE_NAME, layout.PRUNED_NAME, layout.PAGES_NAME, layout.COPY_NAME}
     allowed |= {layout.TREE_NAME} if manifest.tree else set()
     allowed |= {layout.REJECTS_NAME} if manifest.rejects.path else set()
     problems += [f"{own}/{name} is foreign" for name in store.names(own) if name not in allowed]
@@ -90,6 +92,24 @@ def check_tree_file(store: Store, manifest: Manifest, rows: tuple[bytes, bytes] 
     if rows is not None and rows[0] == root and rows[1] != digest.digest():
         return [Check("tree", False, f"{facts.path} does not name the first users of the leaves")]
     return [Check("tree", True, f"{facts.path} holds the leaves of the root")]
+
+
+def check_copy(store: Store, manifest: Manifest) -> list[Check]:
+    """The list of files for a warehouse's COPY, if there is one: it names the Parquet parts and no others."""
+    path = layout.copy_path(manifest.account_sid, manifest.snapshot_id)
+    parts = [(facts.path, facts.bytes) for facts in manifest.files if facts.format == "parquet"]
+    try:
+        entries = orjson.loads(store.read(path))["entries"]
+        named = [(entry["url"], entry["meta"]["content_length"]) for entry in entries]
+        ok = len(named) == len(parts) and all(
+            url.endswith(f"/{part}") and size == length
+            for (url, size), (part, length) in zip(named, parts, strict=True)
+        )
+    except FileMissing:
+        return []
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, SnapshotMismatch):
+        ok = False
+    return [Check("copy", ok, f"{path} {'names' if ok else 'does not name'} the parts of the snapshot")]
 
 
 def check_rejects(store: Store, manifest: Manifest) -> list[Check]:
