@@ -239,3 +239,8 @@ class WireFailed(Exception):
         super().__init__(message)
         self.kind: WireFailure = kind
         self.sent = sent
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and what is counted, for a person: ``1 page``, ``1,000 pages``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

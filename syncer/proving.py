@@ -16,7 +16,7 @@ from syncer.crawl.proof import Coverage, find_order, prove_coverage
 from syncer.crawl.repeats import Repeats, find_displaced, judge_repeats
 from syncer.crawl.spool import PageRepeated, SortedPage, Spool, rejects_lines
 from syncer.errors import CoverageNotProven
-from syncer.model import Check
+from syncer.model import Check, counted
 from syncer.snapshot.columns import unpack
 from syncer.snapshot.fetched import FetchedUser
 from syncer.snapshot.fields import FieldNames
@@ -80,7 +80,9 @@ class Proven:
         return (
             *self.coverage.checks,
             Check(
-                "unique", True, f"{served} users served, {left_out} of them twice at stitches or moved, each kept once"
+                "unique",
+                True,
+                f"{counted(served, 'user')} served, {left_out:,} of them twice at stitches or moved, each kept once",
             ),
             Check("stable_places", True, f"{stable}; {self.places}" if self.places else stable),
             *((Check("vanished", True, _gone_words(self.gone)),) if self.gone else ()),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from syncer.durations import show_duration, show_size
-from syncer.model import Check
+from syncer.model import Check, counted
 from syncer.terminal import harmless
 
 CLAIM = (
@@ -87,7 +87,7 @@ def summary_text(result: Exported, width: int = 80) -> str:
     resumed = ", resumed from an unfinished run" if result.resumed else ""
     lines += _row("time", f"{show_duration(result.seconds)}{speed}{resumed}", width)
     lines += _row("files", "; ".join(_formats(result.files)), width)
-    lines += _row("checks", "; ".join(_check(check) for check in result.checks), width)
+    lines += _row("checks", "; ".join(_checks(result.checks)), width)
     lines += _row("manifest", f"{result.destination.rstrip('/')}/{result.manifest}", width)
     for note in result.notes:
         lines += _row("note", note, width)
@@ -106,10 +106,9 @@ def _compared(result: Exported) -> str:
 
 
 def _pages(result: Exported) -> str:
-    return (
-        f"{result.pages:,} in {result.requests:,} requests, {result.retries:,} of them retries; "
-        f"{result.throttled:,} answers 429"
-    )
+    retries = f"{result.retries:,} of them retries" if result.retries else "no retries"
+    throttled = f"; {counted(result.throttled, 'answer')} 429" if result.throttled else ""
+    return f"{result.pages:,} in {counted(result.requests, 'request')}, {retries}{throttled}"
 
 
 def _formats(files: Iterable[Part]) -> list[str]:
@@ -117,11 +116,14 @@ def _formats(files: Iterable[Part]) -> list[str]:
     for part in files:
         count, size = sums.get(part.format, (0, 0))
         sums[part.format] = (count + 1, size + part.bytes)
-    return [f"{form}: {count} part{'s' * (count != 1)}, {show_size(size)}" for form, (count, size) in sums.items()]
+    return [f"{form}: {counted(count, 'part')}, {show_size(size)}" for form, (count, size) in sums.items()]
 
 
-def _check(check: Check) -> str:
-    return f"{check.name} {'ok' if check.ok else 'NOT ok'} ({check.detail})" if check.detail else check.name
+def _checks(checks: Sequence[Check]) -> list[str]:
+    """Those that passed by name, their details are in the manifest; the others whole."""
+    passed = ", ".join(check.name for check in checks if check.ok)
+    failed = [f"{check.name} NOT ok ({check.detail})" for check in checks if not check.ok]
+    return [f"{passed} ok", *failed] if passed else failed
 
 
 def _row(label: str, text: str, width: int) -> list[str]:

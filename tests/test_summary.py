@@ -34,7 +34,11 @@ class Result:
         Part("parquet", 40_000, 800_000),
         Part("ndjson", 1, 7),
     )
-    checks: tuple[Check, ...] = (Check("chain", True, "100 pages"), Check("stable", False, "3 moved"))
+    checks: tuple[Check, ...] = (
+        Check("chain", True, "100 pages"),
+        Check("stable", False, "3 moved"),
+        Check("order", True, ""),
+    )
     notes: tuple[str, ...] = ("walked by one walker",)
     resumed: bool = False
     previous_users: int | None = 99_000
@@ -45,10 +49,10 @@ def test_the_summary_says_it_all() -> None:
     assert summary_text(Result(), 100) == (
         "Snapshot 20261123T020000Z of AC00000000000000000000000000000000: complete\n"
         "  users      100,000 (2,938 deleted), 1,000 more than last time\n"
-        "  pages      100 in 103 requests, 3 of them retries; 1 answers 429\n"
+        "  pages      100 in 103 requests, 3 of them retries; 1 answer 429\n"
         "  time       12.5 s, 8,000 users a second\n"
         "  files      parquet: 2 parts, 2.0 MB; ndjson: 1 part, 7 B\n"
-        "  checks     chain ok (100 pages); stable NOT ok (3 moved)\n"
+        "  checks     chain, order ok; stable NOT ok (3 moved)\n"
         "  manifest   exports/snapshots/x/manifest.json\n"
         "  note       walked by one walker\n"
         "  proven     Every user that existed from the first request to the last, and kept its place in the\n"
@@ -71,6 +75,12 @@ def test_users_are_compared_with_the_last_snapshot(previous: int | None, words: 
 def test_a_resumed_run_of_no_time_is_told_without_a_speed() -> None:
     told = summary_text(replace(Result(), seconds=0.0, resumed=True), 80)
     assert "  time       0.00 s, resumed from an unfinished run\n" in told
+
+
+def test_a_run_without_trouble_and_one_without_success_are_told_too() -> None:
+    calm = summary_text(replace(Result(), pages=1, requests=1, retries=0, throttled=0), 80)
+    assert "  pages      1 in 1 request, no retries\n" in calm
+    assert "  checks     a NOT ok (why)\n" in summary_text(replace(Result(), checks=(Check("a", False, "why"),)), 80)
 
 
 def test_nothing_is_claimed_of_an_incomplete_run() -> None:

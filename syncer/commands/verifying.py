@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncer.errors import SnapshotMismatch, StorageFailed
-from syncer.model import Check
+from syncer.model import Check, counted
 
 if TYPE_CHECKING:
     from syncer.snapshot.catalog import Published
@@ -128,6 +128,5 @@ def _coverage(store: Store, published: Published) -> Check:
     if coverage.verdict != manifest.verdict:
         reason = f": {coverage.reasons[0]}" if coverage.reasons else ""
         return Check("coverage", False, f"the pages prove {coverage.verdict}, not {manifest.verdict}{reason}")
-    return Check(
-        "coverage", True, f"{coverage.pages:,} pages in {len(coverage.path):,} stretches prove {coverage.verdict}"
-    )
+    stretches = counted(len(coverage.path), "stretch", "stretches")
+    return Check("coverage", True, f"{counted(coverage.pages, 'page')} in {stretches} prove {coverage.verdict}")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from syncer.model import Check, PageRecord, Token
+from syncer.model import Check, PageRecord, Token, counted
 
 REASONS_MAX = 20
 """Reasons kept in words; a broken index of a million pages is as broken with twenty."""
@@ -64,9 +64,12 @@ def prove_coverage(records: Iterable[PageRecord]) -> Coverage:
         for stretch, ids in sorted(reading.unseen.items())
         if ids and stretch in on_path
     ]
+    stretches = counted(len(path), "stretch", "stretches")
     checks = (
-        _check("chain", reading.broken, f"{reading.pages} pages, each asked with the next of the one before"),
-        _check("stitches", gaps + unwitnessed, f"{len(path)} stretches from the start of the list to its end"),
+        _check(
+            "chain", reading.broken, f"{counted(reading.pages, 'page')}, each asked with the next of the one before"
+        ),
+        _check("stitches", gaps + unwitnessed, f"{stretches} from the start of the list to its end"),
         _end_check(reading, path),
     )
     reasons = tuple((reading.broken + gaps + unwitnessed)[:REASONS_MAX])
