@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,20 +37,36 @@ def entry(
     return Entry(record, encoded, tuple(first) if first is not None else None)
 
 
+_opened: list[Spool] = []
+
+
+def open_spool(path: Path) -> Spool:
+    """A spool that is closed after the test, whatever becomes of it."""
+    _opened.append(Spool(path, pack))
+    return _opened[-1]
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
-    found = Spool(tmp_path / "AC1" / "spool.sqlite", pack)
+    found = open_spool(tmp_path / "AC1" / "spool.sqlite")
     found.begin(FACTS, TWO)
     return found
 
 
 def reopened(spool: Spool) -> Spool:
     spool.close()
-    return Spool(spool.path, pack)
+    return open_spool(spool.path)
 
 
 def test_a_new_spool_holds_no_run(tmp_path: Path) -> None:
-    assert Spool(tmp_path / "s.sqlite", pack).facts() is None
+    assert open_spool(tmp_path / "s.sqlite").facts() is None
 
 
 def test_a_run_comes_back_as_it_was_left(spool: Spool) -> None:
@@ -164,7 +181,7 @@ def test_a_file_that_is_no_spool_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "spool.sqlite"
     path.write_bytes(b"nonsense" * 1000)
     with pytest.raises(StorageFailed, match="not a database"):
-        Spool(path, pack)
+        open_spool(path)
 
 
 def test_readers_outside_see_only_whole_transactions(spool: Spool) -> None:

@@ -115,8 +115,12 @@ class Spool:
         with _storage(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.executescript(_SCHEMA)
-            path.chmod(0o600)
+            try:
+                self._db.executescript(_SCHEMA)
+                path.chmod(0o600)
+            except BaseException:
+                self._db.close()
+                raise
 
     def close(self) -> None:
         """Close the file; nothing is lost."""

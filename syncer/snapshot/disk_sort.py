@@ -28,14 +28,21 @@ class DiskSort:
         files.remove(self._path)
         with self._errors():
             self._db = sqlite3.connect(self._path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = OFF")
-            self._db.execute("PRAGMA synchronous = OFF")  # lost with the run, never read by another
-            self._db.execute("PRAGMA temp_store = FILE")
-            # SQLite sorts in files of its own; they belong beside ours, not on a small /tmp.
-            self._db.execute(f"PRAGMA temp_store_directory = {_quoted(str(work_dir))}")
-            self._db.execute(f"CREATE TABLE rows ({', '.join(schema.names)})")
-            self._db.execute("BEGIN")
+            try:
+                self._begin(work_dir)
+            except BaseException:
+                self._db.close()
+                raise
         self._insert = f"INSERT INTO rows VALUES ({', '.join('?' * len(schema.names))})"
+
+    def _begin(self, work_dir: Path) -> None:
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")  # lost with the run, never read by another
+        self._db.execute("PRAGMA temp_store = FILE")
+        # SQLite sorts in files of its own; they belong beside ours, not on a small /tmp.
+        self._db.execute(f"PRAGMA temp_store_directory = {_quoted(str(work_dir))}")
+        self._db.execute(f"CREATE TABLE rows ({', '.join(self._schema.names)})")
+        self._db.execute("BEGIN")
 
     def __enter__(self) -> DiskSort:
         return self
