@@ -9,6 +9,7 @@ import pytest
 
 from syncer.errors import UsageError
 from syncer.snapshot.object_address import Address, Patience, allows_http, connect, parse_address
+from syncer.snapshot.object_settings import azure_settings, shared_profile
 from syncer.snapshot.object_store import ObjectStore
 from syncer.snapshot.store import open_store
 
@@ -125,19 +126,106 @@ def test_without_the_extra_a_bucket_is_wrong_usage(monkeypatch: pytest.MonkeyPat
         open_store("s3://bucket/a")
 
 
-def test_a_profile_needs_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """AWS's shared files with several profiles, and the environment that leads to them."""
+    (tmp_path / "credentials").write_text(
+        "[default]\naws_access_key_id = a\naws_secret_access_key = b%c\n"
+        "[nightly]\naws_access_key_id=n\naws_secret_access_key=m\naws_session_token = t\n"
+    )
+    (tmp_path / "config").write_text(
+        "[default]\nregion = eu-west-1\n[profile nightly]\nregion = eu-north-1\ns3 =\n  addressing_style = path\n"
+        "[profile role]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = default\n"
+    )
+    return {"AWS_SHARED_CREDENTIALS_FILE": f"{tmp_path}/credentials", "AWS_CONFIG_FILE": f"{tmp_path}/config"}
+
+
+DEFAULT = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b%c", "AWS_REGION": "eu-west-1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings"),
+    [
+        ({}, DEFAULT),
+        ({"AWS_REGION": "us-east-2"}, {name: DEFAULT[name] for name in DEFAULT if name != "AWS_REGION"}),
+        (
+            {"AWS_PROFILE": "nightly"},
+            {
+                "AWS_ACCESS_KEY_ID": "n",
+                "AWS_SECRET_ACCESS_KEY": "m",
+                "AWS_SESSION_TOKEN": "t",
+                "AWS_REGION": "eu-north-1",
+            },
+        ),
+        ({"AWS_PROFILE": "role"}, {}),
+        ({"AWS_PROFILE": "nobody"}, {}),
+        ({"AWS_ACCESS_KEY_ID": "k"}, {}),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}, {}),
+        ({"AWS_SHARED_CREDENTIALS_FILE": "/nowhere", "AWS_CONFIG_FILE": "/nowhere"}, {}),
+    ],
+)
+def test_keys_of_the_shared_files_are_read_as_by_aws_own_tools(
+    environment: dict[str, str], settings: dict[str, str], files: dict[str, str]
+) -> None:
+    assert shared_profile({**files, **environment}) == settings
+
+
+def test_shared_files_are_found_at_home_and_used(files: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    Path(files["AWS_SHARED_CREDENTIALS_FILE"]).rename(tmp_path / ".aws" / "credentials")
+    config = connect(parse_address("s3://bucket"), Patience(), {"HOME": str(tmp_path)}).config
+    assert (config["access_key_id"], config["secret_access_key"]) == ("a", "b%c")
+
+
+def test_a_shared_file_that_cannot_be_read_is_wrong_usage(files: dict[str, str]) -> None:
+    Path(files["AWS_SHARED_CREDENTIALS_FILE"]).write_text("canary")
+    with pytest.raises(UsageError) as caught:
+        shared_profile(files)
+    assert (caught.value.message.endswith("credentials cannot be read"), "canary" in str(caught.value)) == (True, False)
+
+
+ACCOUNT = {"AZURE_STORAGE_ACCOUNT_NAME": "acc", "AZURE_STORAGE_ACCOUNT_KEY": "a2V5"}
+STRING = "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a2V5;EndpointSuffix="
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings"),
+    [
+        ({}, {}),
+        ({"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_KEY": "a2V5"}, ACCOUNT),
+        ({"AZURE_STORAGE_ACCOUNT": "acc", **ACCOUNT}, {}),
+        ({"AZURE_STORAGE_CONNECTION_STRING": STRING + "core.windows.net"}, ACCOUNT),
+        (
+            {"AZURE_STORAGE_CONNECTION_STRING": STRING + "core.chinacloudapi.cn"},
+            {**ACCOUNT, "AZURE_STORAGE_ENDPOINT": "https://acc.blob.core.chinacloudapi.cn"},
+        ),
+        (
+            {"AZURE_STORAGE_CONNECTION_STRING": "BlobEndpoint=https://a/b;SharedAccessSignature=sv=1&sig=x%3D;"},
+            {"AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=x%3D", "AZURE_STORAGE_ENDPOINT": "https://a/b"},
+        ),
+    ],
+)
+def test_azure_is_told_in_the_words_of_its_own_tools_too(environment: dict[str, str], settings: dict[str, str]) -> None:
+    assert azure_settings(environment) == settings
+
+
+def test_a_connection_string_reaches_the_client_and_no_endpoint_elsewhere_without_tls() -> None:
+    address = parse_address("az://box/a")
+    config = connect(address, Patience(), {"AZURE_STORAGE_CONNECTION_STRING": STRING + "core.windows.net"}).config
+    assert (config["account_name"], config["account_key"]) == ("acc", "a2V5")
+    with pytest.raises(UsageError, match="AZURE_STORAGE_ENDPOINT is not https"):
+        connect(address, Patience(), {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;BlobEndpoint=http://h/a"})
+
+
+def test_a_profile_without_keys_needs_boto3(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore.auth.boto3", None)
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    with pytest.raises(UsageError, match="AWS_PROFILE is set, and reading profiles needs boto3"):
-        connect(parse_address("s3://bucket"), Patience(), {"AWS_PROFILE": "nightly"})
+    with pytest.raises(UsageError, match="the profile that AWS_PROFILE names has no keys, and reading it needs boto3"):
+        connect(parse_address("s3://bucket"), Patience(), {**files, "AWS_PROFILE": "role"})
 
 
-def test_a_profile_is_read_by_boto3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "credentials").write_text("[nightly]\naws_access_key_id = a\naws_secret_access_key = b\n")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_PROFILE", "nightly")
+def test_a_profile_that_is_not_there_is_wrong_usage(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**files, "AWS_PROFILE": "other"}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    assert connect(parse_address("s3://bucket"), Patience()) is not None
-    monkeypatch.setenv("AWS_PROFILE", "other")
     with pytest.raises(UsageError, match="the profile that AWS_PROFILE names gives no credentials"):
         connect(parse_address("s3://bucket"), Patience())

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from syncer.errors import UsageError
+from syncer.snapshot.object_settings import azure_settings, shared_profile
 
 if TYPE_CHECKING:
     from obstore.store import AzureConfig, ClientConfig, RetryConfig
@@ -25,6 +26,11 @@ _ENDPOINTS: dict[Cloud, tuple[str, ...]] = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "azure": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "AZURITE_BLOB_STORAGE_URL"),
     "gcs": ("GOOGLE_BASE_URL",),
+}
+_MORE_SETTINGS: dict[Cloud, Callable[[Mapping[str, str]], dict[str, str]]] = {
+    "s3": shared_profile,
+    "azure": azure_settings,
+    "gcs": lambda environment: {},  # noqa: ARG005
 }
 _NAME = "write it as s3://bucket/prefix, az://container/prefix or gs://bucket/prefix"
 
@@ -108,6 +114,8 @@ def connect(address: Address, patience: Patience, environment: Mapping[str, str]
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore, S3Store
 
+    more: Any = _MORE_SETTINGS[address.cloud](environment)
+    environment = {**environment, **more}
     client: ClientConfig = {
         "allow_http": allows_http(address.cloud, environment),
         "connect_timeout": timedelta(seconds=patience.connect_seconds),
@@ -124,26 +132,28 @@ def connect(address: Address, patience: Patience, environment: Mapping[str, str]
         if address.cloud == "s3":
             provider = _profile(environment)
             return S3Store(
-                address.bucket, prefix=prefix, config={"conditional_put": "etag"}, client_options=client,
+                address.bucket, prefix=prefix, config=more | {"conditional_put": "etag"}, client_options=client,
                 retry_config=retry, credential_provider=provider,
             )  # fmt: skip
         if address.cloud == "gcs":
             return GCSStore(address.bucket, prefix=prefix, client_options=client, retry_config=retry)
-        account: AzureConfig = {"account_name": address.account} if address.account else {}
+        account: AzureConfig = {**more, **({"account_name": address.account} if address.account else {})}
         return AzureStore(address.bucket, prefix=prefix, config=account, client_options=client, retry_config=retry)
     except (BaseError, ValueError) as error:
         raise _unusable(address, str(error)) from None
 
 
 def _profile(environment: Mapping[str, str]) -> Any:
-    """The client reads keys, web identities and instance roles itself, but no profiles: boto3 does, if it is there."""
+    """The client reads keys, web identities and instance roles itself, and we profiles with keys; for one with a role
+    or single sign-on there is boto3, if it is installed."""
     if not environment.get("AWS_PROFILE") or environment.get("AWS_ACCESS_KEY_ID"):
         return None
     try:
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
         raise UsageError(
-            "AWS_PROFILE is set, and reading profiles needs boto3", hint="pip install boto3, or set AWS_ACCESS_KEY_ID"
+            "the profile that AWS_PROFILE names has no keys, and reading it needs boto3",
+            hint="pip install boto3, or set AWS_ACCESS_KEY_ID",
         ) from None
     try:
         return Boto3CredentialProvider()
