@@ -12,7 +12,7 @@ from syncer.crawl.recorder import Recorder
 from syncer.crawl.spool import PageRepeated, Spool
 from syncer.crawl.walk import Walk
 from syncer.errors import CoverageNotProven, GuardTripped, StorageFailed
-from syncer.judging import check_guards, note_changes, prove_run, reconcile
+from syncer.judging import check_guards, note_changes, note_erased, prove_run, reconcile
 from syncer.lock import hold_lock
 from syncer.opening import open_run
 from syncer.proving import Proven
@@ -58,6 +58,7 @@ async def _finish_alone(run: Run) -> ExportResult:
         proven = await reconcile(run, await _crawl_until_proven(run))
         check_guards(run, proven)
         note_changes(run, proven)
+        note_erased(run, proven)
     except GuardTripped:
         run.spool.set_numbers(refused=REFUSED_BY_GUARD)
         raise

@@ -13,7 +13,7 @@ from syncer.guards import Before, Limits, Now, find_tripped
 from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
-from syncer.run import CHANGES_NOTE, Run
+from syncer.run import Run
 from syncer.snapshot.columns import make_encoder, unknown_fields
 from syncer.snapshot.gone import Gone
 from syncer.snapshot.manifest import ReconciliationFacts
@@ -72,6 +72,7 @@ def _staging_task(run: Run) -> StagingTask:
         gone_ids_max=request.confirm_vanished or 0,
         fields=None if run.resumed else unknown_fields(run.fields_seen),
         added=run.added,
+        is_erased=run.ports.read_erased(),
     )
 
 
@@ -108,10 +109,22 @@ async def _stage_again(run: Run, proven: Proven) -> Proven:
     return replace(staged[0], places=proven.places)
 
 
+def note_erased(run: Run, proven: Proven) -> None:
+    """Nobody comes back unnoticed: neither from the API nor with a copy of old snapshots."""
+    if rows := proven.left_out.rows:
+        users = "1 erased user was" if rows == 1 else f"{rows} erased users were"
+        run.notes.append(f"{users} served again, and left out of the snapshot")
+    if run.previous and proven.gone and (held := proven.gone.erased):
+        run.notes.append(
+            f"the snapshot {run.previous.manifest.snapshot_id} holds {held} erased {'user' if held == 1 else 'users'}:"
+            " `syncer erase` without ids takes them out"
+        )
+
+
 def note_changes(run: Run, proven: Proven) -> None:
     if proven.changes is not None:
         counted = [f"{count} {word}" for word, count in proven.changes.counts.items() if count and word != "unchanged"]
-        run.notes.append(f"{CHANGES_NOTE}{proven.changes.previous}: {', '.join(counted) or 'none'}")
+        run.notes.append(f"changes since {proven.changes.previous}: {', '.join(counted) or 'none'}")
 
 
 def check_guards(run: Run, proven: Proven) -> None:
@@ -119,7 +132,7 @@ def check_guards(run: Run, proven: Proven) -> None:
     request, gone = run.request, proven.gone or Gone()
     is_known = proven.gone is not None and not gone.unreadable
     now = Now(
-        users=proven.merged.users,
+        users=proven.left_out.users,
         rejects=proven.rejects.count,
         fields=proven.fields,
         vanished=gone.vanished if is_known else None,

@@ -18,10 +18,12 @@ from syncer.crawl.spool import PageRepeated, SortedPage, Spool, rejects_lines
 from syncer.errors import CoverageNotProven
 from syncer.model import Check, counted
 from syncer.snapshot.columns import unpack
+from syncer.snapshot.erased_ids import IsErased, ids_in
 from syncer.snapshot.fetched import FetchedUser
 from syncer.snapshot.fields import FieldNames
 from syncer.snapshot.gone import Gone, GoneUsers
 from syncer.snapshot.layout import Format
+from syncer.snapshot.left_out import LeftOut, erased_of, named_by_pages
 from syncer.snapshot.manifest import ChangesFacts, FileFacts, Manifest, Order, PageIndexFacts, RejectsFacts, TreeFacts
 from syncer.snapshot.merge import Merge, MergeFacts
 from syncer.snapshot.sinks import SinkOptions, write_parts
@@ -50,6 +52,8 @@ class StagingTask:
     """Names of unknown fields, where the run knows them; None: to be found."""
     added: tuple[FetchedUser, ...] = ()
     """Users that were fetched one by one because no page held them."""
+    is_erased: IsErased | None = None
+    """Whether a user is in the account's erasure ledger; None when nobody ever was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,9 @@ class Proven:
     coverage: Coverage
     order: Order
     merged: MergeFacts
+    """What the list served."""
+    left_out: LeftOut
+    """What of it was kept: everything but erased users."""
     repeats: Repeats
     files: tuple[FileFacts, ...]
     tree: TreeFacts
@@ -68,25 +75,29 @@ class Proven:
     added: int
     gone: Gone | None
     changes: ChangesFacts | None
+    knows_erased: bool = False
+    """Whether there was an erasure ledger to ask."""
     places: str = ""
     """What a look back at some pages showed, in words."""
 
     def checks(self) -> tuple[Check, ...]:
         """What was tested, in words, for the manifest."""
         served = self.coverage.users_served
-        left_out = served - self.coverage.rejects - (self.merged.users - self.added)
+        twice = served - self.coverage.rejects - (self.merged.users - self.added)
         moved = self.repeats.moved_users
         stable = f"{moved} users moved while the list was read" if moved else "no user moved"
-        return (
+        checks = (
             *self.coverage.checks,
             Check(
                 "unique",
                 True,
-                f"{counted(served, 'user')} served, {left_out:,} of them twice at stitches or moved, each kept once",
+                f"{counted(served, 'user')} served, {twice:,} of them twice at stitches or moved, each kept once",
             ),
             Check("stable_places", True, f"{stable}; {self.places}" if self.places else stable),
             *((Check("vanished", True, _gone_words(self.gone)),) if self.gone else ()),
+            *((Check("erased", True, _erased_words(self.left_out.rows)),) if self.knows_erased else ()),
         )
+        return tuple(map(self.left_out.check, checks))
 
 
 def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
@@ -98,21 +109,24 @@ def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
         )
     order = find_order(spool.pages())
     task.staging.begin()
+    left_out = LeftOut(_find_erased(spool, task), frozenset(user.id for user in task.added))
+    left_out.note(spool.pages())
     merge = Merge(_all_pages(spool, task), lambda page: _load(spool, task, page), work_dir=task.work_dir)
     fields, store = FieldNames() if task.fields is None else None, task.staging.store
-    gone = GoneUsers(store, task.previous, task.gone_ids_max) if task.previous else None
-    changes = task.staging.changes_sink(task.previous) if task.previous and task.with_changes else None
+    gone = GoneUsers(store, task.previous, task.gone_ids_max, task.is_erased) if task.previous else None
+    changes = task.staging.changes_sink(task.previous, task.is_erased) if task.previous and task.with_changes else None
     sinks, tree_sink = task.staging.sinks(task.formats, task.options), task.staging.tree_sink()
     beside = [sink for sink in (tree_sink, fields, gone, changes) if sink is not None]
-    files = write_parts(task.stoppable(merge.tables()), sinks, task.options, beside)
+    files = write_parts(left_out.kept(task.stoppable(merge.tables())), sinks, task.options, beside)
     tree = tree_sink.finish()
     repeats = _judge(spool, task, merge.facts, coverage)
-    index = task.staging.write_page_index(spool.pages())
-    rejects = task.staging.write_rejects(rejects_lines(spool.rejects()))
+    index = task.staging.write_page_index(left_out.pages(spool.pages()))
+    rejects = task.staging.write_rejects(left_out.lines(rejects_lines(spool.rejects())))
     return Proven(
         coverage,
         order,
         merge.facts,
+        left_out,
         repeats,
         files,
         tree,
@@ -122,7 +136,19 @@ def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
         len(task.added),
         gone.finish() if gone else None,
         changes.finish() if changes else None,
+        knows_erased=task.is_erased is not None,
     )
+
+
+def _find_erased(spool: Spool, task: StagingTask) -> frozenset[str]:
+    """Erased users that anything in the spool names. Reads it once more, half a second a million users."""
+    if task.is_erased is None:
+        return frozenset()
+    held = erased_of(named_by_pages(spool.pages()), task.is_erased)
+    held |= erased_of((i for line in rejects_lines(spool.rejects()) for i in ids_in(line)), task.is_erased)
+    for page in task.stoppable(spool.sorted_pages()):
+        held |= erased_of(_load(spool, task, page).column("id").to_pylist(), task.is_erased)
+    return held
 
 
 def _all_pages(spool: Spool, task: StagingTask) -> Iterator[SortedPage]:
@@ -136,6 +162,10 @@ def _gone_words(gone: Gone) -> str:
         return f"cannot be told: {gone.unreadable}"
     purged = f"; {gone.purged} more had a tombstone" if gone.purged else ""
     return f"{gone.vanished or 'no'} users of the last snapshot are gone without a tombstone{purged}"
+
+
+def _erased_words(rows: int) -> str:
+    return f"{rows or 'none'} of the users served were erased before{', and left out' if rows else ''}"
 
 
 def _judge(spool: Spool, task: StagingTask, merged: MergeFacts, coverage: Coverage) -> Repeats:

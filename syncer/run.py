@@ -15,6 +15,7 @@ from syncer.crawl.spool import RunFacts, Spool
 from syncer.guards import Contract
 from syncer.model import Check, Counters, FetchUser, ListPage
 from syncer.snapshot.catalog import Published
+from syncer.snapshot.erased_ids import IsErased
 from syncer.snapshot.fetched import FetchedUser
 from syncer.snapshot.layout import Compression, Format
 from syncer.snapshot.manifest import FileFacts, ReconciliationFacts
@@ -23,8 +24,6 @@ from syncer.snapshot.publish import Signer
 from syncer.snapshot.store import Store
 from syncer.state import AccountState
 
-CHANGES_NOTE = "changes since "
-"""How the note on a written changes partition begins."""
 REFUSED_BY_GUARD, REFUSED = 1, 2
 """What the spool says of a run whose data was refused."""
 
@@ -84,6 +83,8 @@ class ExportPorts:
     """Needed where missing users are to be confirmed."""
     append: RunBlocking = in_line
     """Runs the commit of one page to the spool."""
+    read_erased: Callable[[], IsErased | None] = lambda: None
+    """Reads the account's erasure ledger; None when nobody ever was erased. Called while the account is locked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.bulk.ledger import Ledger
+from syncer.bulk.ledger import Ledger, read_erased
 from syncer.errors import LockHeld, StorageFailed
 
 A = "comms_pushnotificationuser_01h9krwprkeee8fzqspvwy6nq8"
@@ -59,3 +59,22 @@ def test_a_damaged_ledger_is_an_error_and_a_torn_line_is_none(tmp_path: Path) ->
     path.write_bytes(b"{}\n" + whole)
     with pytest.raises(StorageFailed, match="damaged"):
         Ledger(tmp_path)
+
+
+def test_readers_need_no_lock_and_see_whole_lines_only(tmp_path: Path) -> None:
+    assert read_erased(tmp_path / "nowhere") is None
+    ledger = Ledger(tmp_path)
+    assert read_erased(tmp_path) is None
+    ledger.add([A], "t", "r")
+    with (tmp_path / "erased.ndjson").open("ab") as file:
+        file.write(b'{"hash":')
+    is_erased = read_erased(tmp_path)
+    assert is_erased is not None
+    assert (is_erased(A), is_erased(B)) == (True, False)
+    ledger.close()
+    (tmp_path / "erasure.key").unlink()
+    with pytest.raises(StorageFailed, match="key"):
+        read_erased(tmp_path)
+    (tmp_path / "erased.ndjson").write_bytes(b"[]\n")
+    with pytest.raises(StorageFailed, match="damaged"):
+        read_erased(tmp_path)

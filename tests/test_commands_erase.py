@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from syncer.commands.main import main
 from syncer.commands.verifying import check_snapshot
 from syncer.snapshot.catalog import list_manifests
-from syncer.snapshot.erase import Terms, erasure, plan_erase
+from syncer.snapshot.erase import Terms, erasure
+from syncer.snapshot.erase_plan import plan_erase
 from syncer.snapshot.manifest import Tool
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.store import LocalStore
+from tests.erased_traces import found
 from tests.processes import SID, emulator, export
 
 TERMS = Terms("a request", "2026-11-24T03:00:00+00:00", Tool("syncer", "0"))
@@ -36,27 +35,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
         export(service.url, folder, "--page-size", "40", "--changes", "--concurrency", "4")
     # First and last of the list, both sides of a page's border, neighbours, one that changed, one of a row within.
     return folder, [ids[i] for i in (0, 39, 40, 41, 80, 123, 159, 160, 399, 5)]
-
-
-def plain(path: Path) -> Iterator[bytes]:
-    """What a file says, and what it says once it is decompressed and its tokens are read."""
-    data = path.read_bytes()
-    yield data
-    if path.suffix == ".zst":
-        yield pa.input_stream(pa.BufferReader(data), compression="zstd").read()
-    if path.suffix == ".parquet":
-        file = pq.ParquetFile(path)
-        yield repr(file.metadata.to_dict()).encode()
-        table = file.read()
-        yield repr(table.to_pylist()).encode()
-        for name in {"token", "next"} & set(table.column_names):
-            yield from (b64decode(t) for t in table.column(name).to_pylist() if t and not t.startswith("erased-"))
-
-
-def found(destination: Path, ids: list[str]) -> list[str]:
-    """Files that name any of these users."""
-    files = [path for path in destination.rglob("*") if path.is_file()]
-    return [str(p.relative_to(destination)) for p in files if any(i.encode() in text for text in plain(p) for i in ids)]
 
 
 def checks(destination: Path) -> list[str]:
@@ -167,14 +145,60 @@ def run_some(store: Any, wanted: frozenset[str], count: int) -> Iterator[str]:
         yield step.name
 
 
-def test_an_export_does_not_bring_an_erased_user_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with emulator("--users", "120") as service:
+def test_what_killed_runs_left_goes_too(exported: tuple[Path, list[str]], tmp_path: Path) -> None:
+    source, ids = exported
+    shutil.copytree(source, tmp_path / "c")
+    folder, destination = tmp_path / "c", tmp_path / "c" / "exports"
+    account = f"account_sid={SID}"
+    orphan = f"{account}/snapshot_date=2026-01-02/snapshot_id=20260102T000000Z"
+    staged = [f"parquet/{orphan}/part-00000.parquet", f".staging/{account}/20260102T000000Z/ndjson/part-00000.ndjson"]
+    living = next(iter(list_manifests(LocalStore(destination), SID))).manifest.snapshot_id
+    staged += [f".staging/{account}/{living}/replaced-parquet/part", f"snapshots/{account}/{living}/.x.syncer-tmp"]
+    for path in staged:
+        (destination / path).parent.mkdir(parents=True, exist_ok=True)
+        (destination / path).write_text(ids[0])
+    assert erase(folder, ids[0], "--dry-run") == 0
+    assert all((destination / path).exists() for path in staged)
+    assert erase(folder, ids[0], "--yes") == 0
+    assert (found(destination, ids[:1]), checks(destination)) == ([], [])
+    assert not any((destination / path).exists() for path in staged)
+
+
+def test_a_pruned_snapshot_whose_manifest_names_an_erased_user_is_forgotten(
+    exported: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    source, ids = exported
+    shutil.copytree(source, tmp_path / "c")
+    folder, destination = tmp_path / "c", tmp_path / "c" / "exports"
+    where = ["--destination", str(destination), "--state-dir", str(folder / "state")]
+    assert main(["prune", "--keep-last", "1", *where]) == 0
+    first = next(iter(sorted((destination / "snapshots" / f"account_sid={SID}").iterdir())))
+    assert ids[0] in (first / "pruned.json").read_text()
+    assert erase(folder, ids[0], "--yes") == 0
+    assert (first.exists(), found(destination, ids[:1]), checks(destination)) == (False, [], [])
+
+
+def test_signed_snapshots_are_not_replaced_by_unsigned_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "key"
+    assert main(["keygen", str(key)]) == 0
+    with emulator("--users", "20") as service:
         ids = [user["id"] for user in service.truth()]
-        export(service.url, tmp_path)
-        assert erase(tmp_path, ids[7], ids[40], "--yes") == 0
-        (snapshot,) = export(service.url, tmp_path)["snapshots"]
-    destination = tmp_path / "exports"
-    assert snapshot["users"] == 118
-    assert (found(destination, [ids[7], ids[40]]), checks(destination)) == ([], [])
-    manifest = json.loads((destination / snapshot["manifest"]).read_bytes())
-    assert (manifest["erased"]["users"], manifest["erased"]["reason"]) == (2, "erased before, and served again")
+        export(service.url, tmp_path, "--signing-key", str(key))
+    before = users(tmp_path / "exports")
+    assert erase(tmp_path, ids[3], "--yes") == 2
+    assert "is signed, what replaces it would not be, and nothing was changed; give --signing-key" in (
+        capsys.readouterr().err
+    )
+    assert users(tmp_path / "exports") == before
+    assert not (tmp_path / "state" / SID / "erased.ndjson").exists()
+    assert erase(tmp_path, ids[3], "--yes", "--signing-key", str(key)) == 0
+    assert (found(tmp_path / "exports", ids[3:4]), checks(tmp_path / "exports")) == ([], [])
+
+
+def test_a_dry_run_leaves_the_state_folder_alone(exported: tuple[Path, list[str]], tmp_path: Path) -> None:
+    source, ids = exported
+    shutil.copytree(source, tmp_path / "c")
+    state = tmp_path / "c" / "state" / SID
+    before = sorted(path.name for path in state.iterdir())
+    assert erase(tmp_path / "c", *ids, "--dry-run") == 0
+    assert sorted(path.name for path in state.iterdir()) == before

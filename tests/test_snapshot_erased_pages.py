@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from dataclasses import replace
+
+import pyarrow as pa
+import pytest
 
 from syncer.crawl.proof import prove_coverage
 from syncer.model import PageRecord, Token
 from syncer.snapshot.columns import digest_ids
+from syncer.snapshot.erased_ids import ids_in, ids_in_token
 from syncer.snapshot.erased_pages import ErasedPages, usable_entries
+from syncer.snapshot.left_out import LeftOut
 
 
 def token(user_id: str) -> Token:
@@ -22,7 +27,7 @@ def page(sequence: int, ids: list[str], last: bool = False, before: str = "") ->
     )  # fmt: skip
 
 
-AA, BB, CC, DD, EE, FF = (f"user-{letter * 8}" for letter in "abcdef")
+AA, BB, CC, DD, EE, FF = (f"comms_pushnotificationuser_0{letter * 25}" for letter in "abcdef")
 PAGES = [page(0, [AA, BB]), page(1, [CC, DD], before=BB), page(2, [EE, FF], last=True, before=DD)]
 
 
@@ -66,3 +71,27 @@ def test_a_mark_whose_neighbour_goes_later_keeps_its_place() -> None:
     second = erased(first, {AA}, [[AA, CC, DD, EE, FF]])
     assert (second[0].min_id, second[0].max_id) == ("!00000000", "!00000000~00000000")
     assert (second[0].users, prove_coverage(second).verdict) == (0, "complete")
+
+
+@pytest.mark.parametrize("before", ["", "x", "xy", "AC12|"])
+def test_a_token_names_a_user_in_base64_wherever_it_begins(before: str) -> None:
+    text = f"{before}{CC}".encode()
+    for encoded in (b64encode(text), urlsafe_b64encode(text)):
+        for token in (encoded.decode(), f"v1.{encoded.decode()}", encoded.decode().rstrip("=")):
+            assert CC in set(ids_in_token(token))
+    assert CC in set(ids_in_token(f"after:{CC}"))
+
+
+def test_letters_behind_an_id_do_not_hide_it() -> None:
+    assert CC in set(ids_in(f"{CC}zz".encode()))
+
+
+def test_users_that_stand_on_no_page_leave_its_digest_alone() -> None:
+    left_out = LeftOut(frozenset({CC}), frozenset({f"{AA}0"}))
+    left_out.note(PAGES)
+    rows = [AA, f"{AA}0", BB, CC, DD, EE, FF]
+    table = pa.table({"id": rows, "deleted_at": pa.nulls(len(rows))})
+    assert [i for kept in left_out.kept([table]) for i in kept.column("id").to_pylist()] == [i for i in rows if i != CC]
+    found = list(left_out.pages(PAGES))
+    assert [(r.users, r.digest) for r in found] == [(2, PAGES[0].digest), (1, digest_ids([DD])), (2, PAGES[2].digest)]
+    assert (left_out.users, left_out.rows) == (6, 1)

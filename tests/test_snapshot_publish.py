@@ -311,3 +311,16 @@ def test_the_pointer_is_plain_json(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     publish(store, staged(store))
     assert orjson.loads(store.read(LATEST))["manifest"] == NEW_MANIFEST
+
+
+def test_parts_that_were_removed_before_the_commit_are_missed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    manifest = staged(store)
+    for step in publication(store, manifest):
+        if step.name == "commit":
+            store.remove(layout.partition_folder("ndjson", ACCOUNT, SNAPSHOT))
+            with pytest.raises(StorageFailed, match=r"part-00000.ndjson.zst was removed"):
+                step.run()
+            break
+        step.run()
+    assert not (tmp_path / NEW_MANIFEST).exists()

@@ -35,7 +35,7 @@ class Journal:
             raise self._failed(error, "opened") from None
         self._lock()
         self._size = os.fstat(self._descriptor).st_size
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Whole lines without their ends, each with where it begins; to be used up. A torn last one is cut off."""
@@ -115,7 +115,8 @@ class Journal:
         return StorageFailed(f"{self.path} cannot be {verb}: {error.strerror}", hint="repair it and run again")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make durable what a folder holds by name."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

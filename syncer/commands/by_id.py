@@ -52,14 +52,18 @@ def chosen_ids(args: argparse.Namespace) -> Chosen:
     return choose(of_file(Path(args.ids_file)))
 
 
-def ids_of_snapshot(store: Store, account_sid: str, name: str) -> Chosen:
-    """Every id of a snapshot: served by the API once, so their form is not judged."""
+def ids_of_snapshot(store: Store, account_sid: str, name: str, state_folder: Path) -> Chosen:
+    """Every id of a snapshot: served by the API once, so their form is not judged. Raises DataRefused for an erased
+    user."""
     from syncer.bulk.ids import Chosen
+    from syncer.bulk.ledger import read_erased
+    from syncer.commands.erased import refusing_erased
     from syncer.snapshot.catalog import find_snapshot
     from syncer.snapshot.reading import read_users
 
     manifest = find_snapshot(store, account_sid, name).manifest
-    batches = read_users(store, manifest, ("id",))
+    users = read_users(store, manifest, ("id",))
+    batches = refusing_erased(users, read_erased(state_folder), manifest.snapshot_id, "nothing was asked for")
     return Chosen(tuple(user_id for batch in batches for user_id in batch.column("id").to_pylist()), 0)
 
 

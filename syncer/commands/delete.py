@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncer.commands.by_id import add_id_arguments, add_request_flags
+from syncer.commands.by_id import add_request_flags
+from syncer.commands.confirming import add_change_arguments, confirm
 from syncer.commands.settings import Subparsers, settings_of
 from syncer.errors import GaveUp, PartlyDone, SyncerError, UsageError
 from syncer.logs import tell
-from syncer.terminal import write_error, write_out
+from syncer.terminal import write_out
 
 if TYPE_CHECKING:
     from syncer.bulk.plan import DeletePlan
@@ -32,9 +32,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
         " again after an interruption, and nothing that was accepted is sent twice. Snapshots keep these users: see"
         " syncer erase.",
     )
-    add_id_arguments(parser)
-    parser.add_argument("--yes", action="store_true", help="delete without asking; needed when nobody can answer")
-    parser.add_argument("--dry-run", action="store_true", help="print the ids that would be deleted, and send nothing")
+    add_change_arguments(parser, verb="delete", dry_run="print the ids that would be deleted, and send nothing")
     parser.add_argument("--max", dest="deletes_max", metavar="N", help="delete at most so many (default: 1000)")
     parser.add_argument(
         "--receipts", metavar="FILE", help="where receipts are kept (default: receipts.ndjson in the account's state)"
@@ -47,7 +45,6 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
         help="then wait until the users are gone, at most so long (default: 5m)",
     )
     add_request_flags(parser)
-    parser.add_argument("--json", action="store_true", help="print a report as JSON")
     parser.set_defaults(run=run, resumes=True)
     return parser
 
@@ -74,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             return _show(plan, args)
         if plan.send:
-            _confirm(plan, args)
+            confirm(args, words=plan.confirmation, summary=plan.summary(), unchanged="nothing was sent")
         return _delete(settings, account, plan, chosen.ids, receipts, wait_seconds, args)
     finally:
         receipts.close()
@@ -162,19 +159,6 @@ def _show(plan: DeletePlan, args: argparse.Namespace) -> int:
     write_out("".join(f"{user_id}\n" for user_id in plan.send))
     tell(f"dry run, nothing was sent: {plan.summary()}")
     return 0
-
-
-def _confirm(plan: DeletePlan, args: argparse.Namespace) -> None:
-    """Raises UsageError unless somebody agreed to this number and this account."""
-    if args.yes:
-        return
-    if not sys.stdin.isatty() or args.ids_file == "-":
-        raise UsageError(
-            f"nobody confirmed this and nothing was sent: {plan.summary()}", hint="look at --dry-run, then add --yes"
-        )
-    write_error(f"{plan.summary()}. This cannot be undone.\nType `{plan.confirmation}` to go on:")
-    if sys.stdin.readline().strip() != plan.confirmation:
-        raise UsageError("this was not the confirmation, and nothing was sent", hint="run again")
 
 
 def _wait_seconds(text: str | None) -> float | None:

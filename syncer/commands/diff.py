@@ -12,6 +12,7 @@ from syncer.errors import UsageError
 from syncer.terminal import harmless, write_out
 
 if TYPE_CHECKING:
+    from syncer.commands.erased import IsErased
     from syncer.snapshot.catalog import Published
     from syncer.snapshot.diff import Diff
     from syncer.snapshot.store import Store
@@ -38,7 +39,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
     )
     parser.add_argument("old", nargs="?", default="previous", metavar="OLD", help="an id, latest or previous (default)")
     parser.add_argument("new", nargs="?", default="latest", metavar="NEW", help="an id, latest (default) or previous")
-    add_setting_flags(parser, ("destination",))
+    add_setting_flags(parser, ("destination", "state_dir"))
     parser.add_argument("--account", metavar="SID", help="needed when the destination holds several accounts")
     parser.add_argument(
         "--output",
@@ -53,19 +54,27 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
 def run(args: argparse.Namespace) -> int:
     """Compare, write, print the counts."""
     settings = settings_of(args, with_accounts=False)
+    from syncer.bulk.ledger import read_erased
     from syncer.commands.naming import account_meant, open_existing
     from syncer.snapshot.catalog import find_snapshot
 
     store = open_existing(settings.destination)
     sid = account_meant(store, args.account)
     old, new = find_snapshot(store, sid, args.old), find_snapshot(store, sid, args.new)
-    diff = compare(store, old, new, Path(args.output).expanduser() if args.output else None)
+    output = Path(args.output).expanduser() if args.output else None
+    diff = compare(store, old, new, output, read_erased(settings.state_dir / sid))
     write_out(_as_json(old, new, diff, args.output) if args.json else _as_text(old, new, diff))
     return 0
 
 
-def compare(store: Store, old: Published, new: Published, output: Path | None) -> Diff:
-    """The whole difference, written to ``output`` if there is one. Raises SnapshotMismatch for a damaged part."""
+def compare(
+    store: Store, old: Published, new: Published, output: Path | None, is_erased: IsErased | None = None
+) -> Diff:
+    """The whole difference, written to ``output`` if there is one.
+
+    Raises SnapshotMismatch for a damaged part, DataRefused for an erased user in either snapshot.
+    """
+    from syncer.commands.erased import refusing_erased
     from syncer.snapshot.change_files import OutputFile
     from syncer.snapshot.diff import Diff
     from syncer.snapshot.reading import read_users
@@ -73,7 +82,11 @@ def compare(store: Store, old: Published, new: Published, output: Path | None) -
     if output is not None and output.is_dir():
         raise UsageError(f"--output = {str(output)!a}: this is a folder", hint="name a file")
     diff = Diff(complete=old.manifest.verdict == new.manifest.verdict == "complete")
-    tables = diff.tables(read_users(store, old.manifest), read_users(store, new.manifest))
+    sides = [
+        refusing_erased(read_users(store, side.manifest), is_erased, side.manifest.snapshot_id, "nothing was written")
+        for side in (old, new)
+    ]
+    tables = diff.tables(*sides)
     file = OutputFile(output) if output is not None else None
     try:
         for table in tables:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncer.commands.by_id import add_id_arguments
+from syncer.commands.confirming import add_change_arguments, confirm
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.errors import UsageError
-from syncer.terminal import harmless, write_error, write_out
+from syncer.terminal import harmless, write_out
 
 if TYPE_CHECKING:
     from syncer.bulk.ids import Chosen
     from syncer.config import Settings
-    from syncer.snapshot.erase import ErasePlan
+    from syncer.snapshot.erase_plan import ErasePlan
     from syncer.snapshot.store import Store
 
 _REASON = "erasure request"
@@ -31,13 +31,10 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
         " ledger of keyed hashes remembers who was erased: without ids, everybody in it is erased again, wherever an"
         " export or a restored copy has brought them back. The API is not asked: see syncer delete.",
     )
-    add_id_arguments(parser)
+    add_change_arguments(parser, verb="erase", dry_run="print what would change, and change nothing")
     add_setting_flags(parser, ("destination", "state_dir", "signing_key"))
     parser.add_argument("--account", metavar="SID", help="needed when the destination holds several accounts")
     parser.add_argument("--reason", metavar="TEXT", default=_REASON, help=f"for the new manifests (default: {_REASON})")
-    parser.add_argument("--yes", action="store_true", help="erase without asking; needed when nobody can answer")
-    parser.add_argument("--dry-run", action="store_true", help="print what would change, and change nothing")
-    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run, resumes=True)
     return parser
 
@@ -60,47 +57,52 @@ def run(args: argparse.Namespace) -> int:
     state = AccountState(settings.state_dir / sid)
     store = open_store(settings.destination, state.folder / "staging")
     with hold_lock(state.lock, sid, datetime.now(UTC)):
-        plan = _erase(store, settings, sid, chosen, args)
+        plan = _plan(store, sid, state.folder, chosen)
+        if not args.dry_run:
+            _confirm(plan, chosen, args)
+            _carry_out(store, settings, plan, chosen, args.reason)
     write_out(_as_json(plan, args.dry_run) if args.json else _as_text(plan, args.dry_run))
     return 0
 
 
-def _erase(store: Store, settings: Settings, sid: str, chosen: Chosen, args: argparse.Namespace) -> ErasePlan:
+def _plan(store: Store, sid: str, folder: Path, chosen: Chosen) -> ErasePlan:
+    from syncer.bulk.ledger import read_erased
+    from syncer.snapshot.erase_plan import plan_erase
+
+    given, known = frozenset(chosen.ids), read_erased(folder)
+    return plan_erase(store, sid, lambda user_id: user_id in given or (known is not None and known(user_id)))
+
+
+def _carry_out(store: Store, settings: Settings, plan: ErasePlan, chosen: Chosen, reason: str) -> None:
+    """The ledger first: from here on a run without ids knows what to do."""
     from syncer.bulk.ledger import Ledger
-    from syncer.snapshot.erase import Terms, erasure, plan_erase
+    from syncer.snapshot.erase import Terms, erasure
     from syncer.snapshot.manifest import Tool
     from syncer.snapshot.signing import load_signer
     from syncer.version import VERSION
 
     signer = load_signer(settings.signing_key) if settings.signing_key else None
-    ledger = Ledger(settings.state_dir / sid)
+    if signer is None and (signed := [r.old.manifest for r in plan.rewrite if r.old.manifest.signed_by]):
+        raise UsageError(
+            f"snapshot {signed[0].snapshot_id} is signed, what replaces it would not be, and nothing was changed",
+            hint="give --signing-key",
+        )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    ledger = Ledger(settings.state_dir / plan.account_sid)
     try:
-        given = frozenset(chosen.ids)
-        plan = plan_erase(store, sid, lambda user_id: user_id in given or user_id in ledger)
-        if args.dry_run:
-            return plan
-        _confirm(sid, chosen, plan, args)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        ledger.add(chosen.ids, now, args.reason)  # before anything changes: a run that is killed is finished by it
-        for step in erasure(store, plan, Terms(args.reason, now, Tool("syncer", VERSION)), signer):
+        ledger.add(chosen.ids, now, reason)
+        for step in erasure(store, plan, Terms(reason, now, Tool("syncer", VERSION)), signer):
             step.run()
-        return plan
     finally:
         ledger.close()
 
 
-def _confirm(sid: str, chosen: Chosen, plan: ErasePlan, args: argparse.Namespace) -> None:
-    if args.yes or not (chosen.ids or plan.rewrite):
-        return
-    words = f"erase {len(chosen.ids)} users of {sid}"
-    if not sys.stdin.isatty() or args.ids_file == "-":
-        raise UsageError(
-            f"nobody confirmed this and nothing was changed: {words} from {len(plan.rewrite)} snapshots",
-            hint="look at --dry-run, then add --yes",
-        )
-    write_error(f"{len(plan.rewrite)} snapshots are written anew. This cannot be undone.\nType `{words}` to go on:")
-    if sys.stdin.readline().strip() != words:
-        raise UsageError("this was not the confirmation, and nothing was changed", hint="run again")
+def _confirm(plan: ErasePlan, chosen: Chosen, args: argparse.Namespace) -> None:
+    """What only finishes a run that was killed was agreed to then."""
+    if chosen.ids or plan.rewrite:
+        words = f"erase {len(chosen.ids)} users of {plan.account_sid}"
+        summary = f"{words}: {len(plan.rewrite)} snapshots are written anew without them"
+        confirm(args, words=words, summary=summary, unchanged="nothing was changed")
 
 
 def _as_json(plan: ErasePlan, dry_run: bool) -> str:
@@ -115,6 +117,7 @@ def _as_json(plan: ErasePlan, dry_run: bool) -> str:
         ],
         "finished": list(plan.remove),
         "forgotten": list(plan.forget),
+        "leftovers": list(plan.leftovers),
     }
     return json.dumps(report, indent=2) + "\n"
 
@@ -125,5 +128,7 @@ def _as_text(plan: ErasePlan, dry_run: bool) -> str:
         f"{r.old.manifest.snapshot_id} {verb} written anew as {r.new_id}, without {len(r.held)} users"
         for r in plan.rewrite
     ]
-    lines += [f"what was left of {snapshot} {verb} removed" for snapshot in (*plan.remove, *plan.forget)]
-    return harmless("\n".join(lines or ["no snapshot names any of these users"]) + "\n")
+    lines += [
+        f"what was left of {snapshot} {verb} removed" for snapshot in (*plan.leftovers, *plan.remove, *plan.forget)
+    ]
+    return harmless("\n".join(lines or ["nothing names a user who is to be erased"]) + "\n")

@@ -19,7 +19,7 @@ from syncer.api.client import Client
 from syncer.api.protocol import Gone
 from syncer.api.transport import Timeouts
 from syncer.blocking import BlockingThread
-from syncer.commands.erasing import erase_again
+from syncer.bulk.ledger import read_erased
 from syncer.config import Settings
 from syncer.durations import show_duration
 from syncer.errors import GaveUp, SyncerError
@@ -128,15 +128,9 @@ async def _export(
                 thread.stoppable,
                 fetch_user=partial(_fetch, client),
                 signer=signer,
+                read_erased=partial(read_erased, settings.state_dir / account.sid),
             )
-            result = await _watched(_request(settings, choices, account), ports, client)
-        return await _without_erased(ports, AccountState(settings.state_dir / account.sid), result)
-
-
-async def _without_erased(ports: ExportPorts, state: AccountState, result: ExportResult) -> ExportResult:
-    done: list[ExportResult] = []
-    await ports.run_blocking(lambda: done.append(erase_again(ports.store, state, result, ports.signer)))
-    return done[0]
+            return await _watched(_request(settings, choices, account), ports, client)
 
 
 async def _fetch(client: Client, user_id: str) -> dict[str, object] | None:

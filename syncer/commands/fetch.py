@@ -82,7 +82,7 @@ def _ids(args: argparse.Namespace, settings: Settings, sid: str) -> Chosen:
         return chosen_ids(args)
     if args.ids or args.ids_file:
         raise UsageError("ids were given in two ways at once", hint="give ids, or --ids-file, or --from")
-    return ids_of_snapshot(open_existing(settings.destination), sid, args.snapshot)
+    return ids_of_snapshot(open_existing(settings.destination), sid, args.snapshot, settings.state_dir / sid)
 
 
 def _report(args: argparse.Namespace, sid: str, chosen: Chosen, fetched: Fetched) -> None:

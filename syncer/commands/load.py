@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncer.commands.interrupts import within
@@ -68,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.target:
         raise UsageError("TARGET is missing", hint="see syncer load --help")
     target = parse_target(args.target)
+    from syncer.bulk.ledger import read_erased
     from syncer.commands.loading import Choices, load_snapshot_into
     from syncer.commands.naming import account_meant, open_existing
     from syncer.load.tables import How
@@ -85,26 +83,11 @@ def run(args: argparse.Namespace) -> int:
         f"the load was not done after {settings.deadline:g} seconds",
         hint="run again, with a longer --deadline: the table is as it was, or holds the snapshot",
     )
-    with _ledger(settings.state_dir / sid) as is_erased, within(settings.deadline, too_late):
-        loaded = load_snapshot_into(target, store, published, choices, is_erased)
+    with within(settings.deadline, too_late):
+        loaded = load_snapshot_into(target, store, published, choices, read_erased(settings.state_dir / sid))
     seconds = time.monotonic() - began
     write_out(_as_json(published, loaded, args.mode, seconds) if args.json else _as_text(published, loaded, seconds))
     return 0
-
-
-@contextmanager
-def _ledger(folder: Path) -> Iterator[Callable[[str], bool] | None]:
-    """Whether an id was erased; None when the state folder knows of no erasure."""
-    if not (folder / "erased.ndjson").exists():
-        yield None
-        return
-    from syncer.bulk.ledger import Ledger
-
-    ledger = Ledger(folder)
-    try:
-        yield ledger.__contains__ if len(ledger) else None
-    finally:
-        ledger.close()
 
 
 def _published(store: Store, sid: str, name: str | None) -> Published:

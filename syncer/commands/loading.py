@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from syncer.commands.erased import IsErased, refusing_erased
 from syncer.crawl.proof import prove_coverage
-from syncer.errors import DataRefused, SnapshotMismatch, UsageError
+from syncer.errors import SnapshotMismatch, UsageError
 from syncer.load.source import Loaded, Part, Source
 from syncer.load.tables import Database, How, load_table
 from syncer.load.target import EXTRAS, TableName, Target
@@ -20,7 +21,6 @@ from syncer.snapshot.part_readers import PartFault, hash_file
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.store import FileMissing, LocalStore, Store
 
-IsErased = Callable[[str], bool]
 _REGISTERS = ("delta", "iceberg")
 """Kinds of targets that take the parts as they are, without reading a row."""
 _log = logging.getLogger(__name__)
@@ -59,18 +59,10 @@ def load_snapshot_into(
 
 
 def _refusing_erased(source: Source, is_erased: IsErased) -> Source:
-    return replace(source, batches=lambda: _without_erased(source.batches(), is_erased, source.snapshot_id))
+    def batches() -> Iterator[Any]:
+        return refusing_erased(source.batches(), is_erased, source.snapshot_id, "nothing was loaded")
 
-
-def _without_erased(batches: Iterator[Any], is_erased: IsErased, snapshot_id: str) -> Iterator[Any]:
-    """The same batches. Raises DataRefused at a user that was to be erased everywhere."""
-    for batch in batches:
-        if any(map(is_erased, batch.column("id").to_pylist())):
-            raise DataRefused(
-                f"snapshot {snapshot_id} holds users that were erased",
-                hint="nothing was loaded; run `syncer erase` without ids, which erases them in every snapshot",
-            )
-        yield batch
+    return replace(source, batches=batches)
 
 
 def checked_source(store: Store, published: Published) -> Source:

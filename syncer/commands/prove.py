@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.errors import SnapshotMismatch, UsageError
 from syncer.terminal import harmless, write_out
+
+if TYPE_CHECKING:
+    from syncer.config import Settings
 
 _FILE_BYTES_MAX = 64 * 1024 * 1024
 
@@ -25,7 +29,7 @@ def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.Argu
     parser.add_argument(
         "snapshot", nargs="?", default="latest", metavar="SNAPSHOT", help="an id, latest (default) or previous"
     )
-    add_setting_flags(parser, ("destination", "trusted_keys"))
+    add_setting_flags(parser, ("destination", "state_dir", "trusted_keys"))
     parser.add_argument("--account", metavar="SID", help="needed when the destination holds several accounts")
     parser.add_argument("--output", metavar="FILE", help="write the proof here (default: standard output)")
     parser.add_argument("--check", metavar="FILE", help="check this proof instead of making one")
@@ -47,17 +51,23 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("give a user's id, or --check FILE with --manifest FILE", hint="see syncer prove --help")
     if not args.user_id.isprintable():
         raise UsageError("the user's id holds characters that no id has", hint="see syncer prove --help")
-    return _prove(args, settings.destination)
+    return _prove(args, settings)
 
 
-def _prove(args: argparse.Namespace, destination: str) -> int:
+def _prove(args: argparse.Namespace, settings: Settings) -> int:
+    from syncer.bulk.ledger import read_erased
+    from syncer.commands.erased import refuse_erased
     from syncer.commands.naming import account_meant, open_existing
     from syncer.snapshot.catalog import find_snapshot
     from syncer.snapshot.evidence import build_proof, prove_user
 
-    store = open_existing(destination)
-    published = find_snapshot(store, account_meant(store, args.account), args.snapshot)
-    data = build_proof(prove_user(store, published.manifest, published.sha256, args.user_id))
+    store = open_existing(settings.destination)
+    sid = account_meant(store, args.account)
+    published = find_snapshot(store, sid, args.snapshot)
+    proof = prove_user(store, published.manifest, published.sha256, args.user_id)
+    shown = [row.id for block in proof.blocks for row in block.rows]  # that an erased user is absent may be proven
+    refuse_erased(shown, read_erased(settings.state_dir / sid), proof.snapshot_id, "no proof was written")
+    data = build_proof(proof)
     if args.output is None:
         write_out(data.decode())
     else:

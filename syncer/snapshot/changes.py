@@ -13,6 +13,7 @@ from syncer.snapshot import files
 from syncer.snapshot.change_files import ChangeFile
 from syncer.snapshot.columns import USER_SCHEMA
 from syncer.snapshot.diff import Diff
+from syncer.snapshot.erased_ids import IsErased
 from syncer.snapshot.layout import SUCCESS_NAME
 from syncer.snapshot.manifest import ChangesFacts, FileFacts
 from syncer.snapshot.windows import Pair, Windows
@@ -24,12 +25,21 @@ class ChangesSink:
     """Takes the new snapshot's rows in order; ``finish`` says what was written."""
 
     def __init__(
-        self, previous: Iterable[Any], previous_id: str, staged: Path, final_folder: str, part_rows: int = PART_ROWS
+        self,
+        previous: Iterable[Any],
+        previous_id: str,
+        staged: Path,
+        final_folder: str,
+        part_rows: int = PART_ROWS,
+        is_erased: IsErased | None = None,
     ) -> None:
-        """``previous``: all columns of the previous snapshot's users; ``staged`` is there and empty."""
+        """``previous``: all columns of the previous snapshot's users; ``staged`` is there and empty.
+
+        ``is_erased``: users of the previous snapshot who are no change, though they are gone.
+        """
         self._windows = Windows(previous)
         self._previous_id = previous_id
-        self._diff = Diff()
+        self._diff = Diff(is_erased=is_erased)
         self._staged = staged
         self._final_folder = final_folder
         self._part_rows = part_rows

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from syncer.snapshot.columns import USER_SCHEMA
+from syncer.snapshot.erased_ids import IsErased
 from syncer.snapshot.windows import Pair, pairs
 
 Change = Literal["created", "updated", "deleted", "returned", "vanished", "purged", "missing"]
@@ -56,10 +57,14 @@ class ChangeCounts:
 class Diff:
     """Compares pairs of pieces, and counts."""
 
-    def __init__(self, *, complete: bool = True) -> None:
-        """``complete``: whether both snapshots are; a user missing from an incomplete one may well exist."""
+    def __init__(self, *, complete: bool = True, is_erased: IsErased | None = None) -> None:
+        """``complete``: whether both snapshots are; a user missing from an incomplete one may well exist.
+
+        ``is_erased``: erased users that only the old snapshot holds are passed over, neither named nor counted.
+        """
         self.counts = ChangeCounts()
         self.complete = complete
+        self._is_erased = is_erased
         self._gone: Change = "vanished" if complete else "missing"
 
     def by_change(self) -> dict[str, int]:
@@ -86,11 +91,17 @@ class Diff:
         if new_only is not None and new_only.num_rows:
             self.counts.created += new_only.num_rows
             found.append(_rows(pa.repeat("created", new_only.num_rows), None, new_only))
+        old_only = self._without_erased(old_only)
         if old_only is not None and old_only.num_rows:
             found.append(self._old_only(old_only))
         if not found:
             return None
         return found[0] if len(found) == 1 else pa.concat_tables(found).sort_by("id")
+
+    def _without_erased(self, old: Any | None) -> Any | None:
+        if self._is_erased is None or old is None:
+            return old
+        return old.filter(pa.array([not self._is_erased(i) for i in old.column("id").to_pylist()], pa.bool_()))
 
     def _old_only(self, old: Any) -> Any:
         words = pc.if_else(old.column("deleted_at").is_valid(), "purged", self._gone)

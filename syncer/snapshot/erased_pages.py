@@ -6,13 +6,13 @@ overlap, meet and follow each other as they did. Digests are made again where th
 
 from __future__ import annotations
 
-from base64 import b64decode
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from syncer.model import PageRecord, Token
 from syncer.snapshot.columns import digest_ids
+from syncer.snapshot.erased_ids import ids_in_token
 
 MARK = "~"
 """Sorts after every character of an id."""
@@ -23,29 +23,47 @@ TOKEN_MARK = "erased-"
 
 @dataclass(slots=True)
 class _Page:
-    """A page on which an erased user may stand."""
+    """A page on which an erased user may stand. Its ids are kept until all rows of its range have passed."""
 
     min_id: str
     max_id: str
     digest: bytes
     users_max: int
     ids: list[str] = field(default_factory=list)
+    stands_alone: bool = False
+    """Whether the rows of its range are exactly its users, as its digest says."""
+    digest_kept: bytes = b""
+    erased: frozenset[str] = frozenset()
+
+    def close(self, held: frozenset[str]) -> None:
+        """All rows of its range have passed."""
+        self.stands_alone = digest_ids(self.ids) == self.digest
+        self.digest_kept = digest_ids([i for i in self.ids if i not in held])
+        self.erased = held.intersection(self.ids)
+        self.ids = []
 
 
 class ErasedPages:
-    """``note`` every record, ``see`` every id in order, then ``changed`` gives each record as it is to be kept."""
+    """``note`` every record, ``see`` every id in order, then ``changed`` gives each record as it is to be kept.
+
+    Memory grows with the erased users and the pages on which they may stand.
+    """
 
     def __init__(self, held: Iterable[str]) -> None:
         self._held = sorted(held)
+        self._is_held = frozenset(self._held)
+        self._marked = 0
         self._marks: dict[str, str] = {}
         self._pages: dict[tuple[int, int], _Page] = {}
+        self._ahead: list[_Page] | None = None
+        self._open: list[_Page] = []
         self._tokens: dict[str, Token] = {}
         self._before = ""
-        self._uncounted: set[str] | None = None
         self._rows: set[str] = set()
+        """Erased users that were met and not yet taken from a page."""
 
     def note(self, record: PageRecord) -> None:
-        """A record of the index, in any order."""
+        """A record of the index, in any order; all of them before the first id."""
         if record.min_id is None or record.max_id is None:
             return
         if bisect_left(self._held, record.min_id) < bisect_right(self._held, record.max_id):
@@ -54,14 +72,18 @@ class ErasedPages:
 
     def see(self, ids: list[str]) -> None:
         """The next ids of the snapshot, erased ones included, ascending."""
+        if not ids:
+            return
         self._mark_up_to(ids)
-        for page in self._pages.values():
+        for page in self._opened(ids[-1]):
             begin, end = bisect_left(ids, page.min_id), bisect_right(ids, page.max_id)
             if begin < end and len(page.ids) <= page.users_max:  # more than it served: it overlaps others
                 page.ids += ids[begin:end]
+        self._close([page for page in self._open if page.max_id <= ids[-1]])
 
     def changed(self, record: PageRecord) -> PageRecord:
         """The record without the erased users."""
+        self._close(self._open)
         users, digest = self._without(record)
         return replace(
             record,
@@ -76,76 +98,71 @@ class ErasedPages:
             stitch_id=self._id(record.stitch_id),
         )
 
-    def _mark_up_to(self, ids: list[str]) -> None:
-        """Every erased id that is not after the last of these gets its mark."""
-        kept = [i for i in ids if not _holds(self._held, i)]
-        self._rows.update(i for i in ids if _holds(self._held, i))
-        last = ids[-1] if ids else ""
-        for erased in self._held[bisect_right(self._held, self._last_marked) : bisect_right(self._held, last)]:
-            at = bisect_left(kept, erased)
-            self._set_mark(erased, kept[at - 1] if at else self._before)
-        self._before = kept[-1] if kept else self._before
+    def _opened(self, last: str) -> list[_Page]:
+        """Pages whose range begins up to an id and has not ended before."""
+        if self._ahead is None:
+            self._ahead = sorted(self._pages.values(), key=lambda page: page.min_id, reverse=True)
+        while self._ahead and self._ahead[-1].min_id <= last:
+            self._open.append(self._ahead.pop())
+        return self._open
 
-    @property
-    def _last_marked(self) -> str:
-        return next(reversed(self._marks), "")
+    def _close(self, pages: list[_Page]) -> None:
+        for page in pages:
+            page.close(self._is_held)
+        if pages:
+            done = set(map(id, pages))
+            self._open = [page for page in self._open if id(page) not in done]
+
+    def _mark_up_to(self, ids: list[str]) -> None:
+        """Every erased id that is not after the last of these gets its mark: the last kept id before it, and a tail."""
+        for erased in self._held[self._marked : bisect_right(self._held, ids[-1])]:
+            at = bisect_left(ids, erased)
+            if ids[at] == erased:
+                self._rows.add(erased)
+            self._set_mark(erased, self._kept_before(ids, at))
+        self._before = self._kept_before(ids, len(ids))
+
+    def _kept_before(self, ids: list[str], at: int) -> str:
+        while at and ids[at - 1] in self._is_held:
+            at -= 1
+        return ids[at - 1] if at else self._before
 
     def _set_mark(self, erased: str, before: str) -> None:
-        self._marks[erased] = f"{before}{MARK if before else FIRST_MARK}{len(self._marks):08d}"
+        self._marks[erased] = f"{before}{MARK if before else FIRST_MARK}{self._marked:08d}"
+        self._marked += 1
 
     def _id(self, user_id: str | None) -> str | None:
         if user_id is None:
             return None
         user_id, mark, tail = user_id.partition(MARK)  # the one before it may be erased later than it was
-        if not _holds(self._held, user_id):
+        if user_id not in self._is_held:
             return user_id + mark + tail
-        for erased in self._held:  # those after the last row of the snapshot
-            if erased not in self._marks:
-                self._set_mark(erased, self._before)
+        for erased in self._held[self._marked :]:  # those after the last row of the snapshot
+            self._set_mark(erased, self._before)
         return self._marks[user_id] + mark + tail
 
     def _token(self, token: Token | None) -> Token | None:
         """A token that names an erased user, as it is or in base64, is replaced; the same one always by the same."""
-        if token is None:
-            return None
-        if token not in self._tokens:
-            text = token.encode() + _plain(token)
-            names = any(erased.encode() in text for erased in self._held)
-            self._tokens[token] = Token(f"{TOKEN_MARK}{len(self._tokens)}") if names else token
-        return self._tokens[token]
+        if token is None or self._is_held.isdisjoint(ids_in_token(token)):
+            return token
+        return self._tokens.setdefault(token, Token(f"{TOKEN_MARK}{len(self._tokens)}"))
 
     def _without(self, record: PageRecord) -> tuple[int, bytes]:
         """Users on the page, and their digest."""
         page = self._pages.get((record.stretch, record.sequence))
         if page is None:
             return record.users, record.digest
-        if self._uncounted is None:
-            self._uncounted = set(self._rows)
-        kept = [i for i in page.ids if not _holds(self._held, i)]
         # Each user is taken from one page, even if two served it: how many were served twice stays as it is.
-        if digest_ids(page.ids) == page.digest:
-            mine = self._uncounted.intersection(page.ids)
-            self._uncounted -= mine
-            return record.users - len(mine), digest_ids(kept)
+        if page.stands_alone:
+            mine = self._rows & page.erased
+            self._rows -= mine
+            return record.users - len(mine), page.digest_kept
         # It overlaps others, so that its digest proves nothing; the user may be on any of them.
-        between = [i for i in sorted(self._uncounted) if page.min_id <= i <= page.max_id][: page.users_max]
-        self._uncounted -= set(between)
+        between = [i for i in sorted(self._rows) if page.min_id <= i <= page.max_id][: page.users_max]
+        self._rows -= set(between)
         return record.users - len(between), record.digest
 
 
 def usable_entries(records: Iterable[PageRecord]) -> Iterator[PageRecord]:
     """Records as the next run may use them: a token of ours in the place of one that named a user is none."""
     return (replace(r, token=None) if r.token and r.token.startswith(TOKEN_MARK) else r for r in records)
-
-
-def _holds(ordered: list[str], value: str) -> bool:
-    at = bisect_left(ordered, value)
-    return at < len(ordered) and ordered[at] == value
-
-
-def _plain(token: str) -> bytes:
-    """What a token says if it is base64: looked at for names only, no meaning is taken from it."""
-    try:
-        return b64decode(token + "=" * (-len(token) % 4), altchars=b"-_" if "-" in token or "_" in token else None)
-    except ValueError:
-        return b""

@@ -50,9 +50,9 @@ def plan_account(store: Store, account_sid: str, policy: Policy, now: datetime, 
     dated = [Dated(one.snapshot_id, datetime.fromisoformat(one.started_at).astimezone(UTC)) for one in readable]
     decided = plan_prune(policy, dated, complete[-1] if complete else None, now)
     decided += [Decision(i, True, (UNREADABLE,)) for i in ids if i not in {one.snapshot_id for one in readable}]
-    others = sorted({*_found_ids(store, account_sid)} - {*ids})
+    others = sorted({*found_ids(store, account_sid)} - {*ids})
     pruned = [i for i in others if store.exists(layout.pruned_path(account_sid, i))]
-    unfinished = [i for i in pruned if any(store.exists(path) for path in _data(account_sid, i))]
+    unfinished = [i for i in pruned if any(store.exists(path) for path in data_paths(account_sid, i))]
     orphans = [i for i in others if i not in pruned]
     old = [i for i in orphans if now - layout.snapshot_time(i) >= grace]
     return PrunePlan(
@@ -86,7 +86,7 @@ def _readable(store: Store, account_sid: str, snapshot: str) -> Manifest | None:
         return None
 
 
-def _found_ids(store: Store, account_sid: str) -> Iterator[str]:
+def found_ids(store: Store, account_sid: str) -> Iterator[str]:
     """Ids below which anything lies, a manifest or not."""
     yield from filter(layout.is_snapshot_id, store.names(layout.account_folder(account_sid)))
     yield from filter(layout.is_snapshot_id, store.names(layout.staging_account_folder(account_sid)))
@@ -96,7 +96,7 @@ def _found_ids(store: Store, account_sid: str) -> Iterator[str]:
             yield from filter(layout.is_snapshot_id, (name.removeprefix(layout.ID_PREFIX) for name in names))
 
 
-def _data(account_sid: str, snapshot: str) -> list[str]:
+def data_paths(account_sid: str, snapshot: str) -> list[str]:
     """Everything of a snapshot but its manifest and its signature: partitions first."""
     return [
         *(layout.data_folder(kind, account_sid, snapshot) for kind in layout.DATA_FOLDERS),
@@ -114,7 +114,7 @@ def data_steps(store: Store, account_sid: str, snapshot: str) -> list[Step]:
         Step(f"take {kind} of {snapshot} out of sight", partial(_hide, store, kind, account_sid, snapshot))
         for kind in layout.DATA_FOLDERS
     ]
-    rest = _data(account_sid, snapshot)[len(layout.DATA_FOLDERS) :]
+    rest = data_paths(account_sid, snapshot)[len(layout.DATA_FOLDERS) :]
     return [*steps, *(Step(f"remove {path}", partial(store.remove, path)) for path in rest)]
 
 

@@ -210,8 +210,18 @@ def _commit(staging: Staging, manifest: Manifest, after_previous: bool) -> None:
     with store.turn(layout.turn_path(manifest.account_sid)):
         if after_previous:
             _expect_successor_or_withdraw(staging, manifest)
+        _expect_parts(store, manifest)
         if not store.put_new(layout.manifest_path(manifest.account_sid, manifest.snapshot_id), build(manifest)):
             _expect_ours(store, manifest)
+
+
+def _expect_parts(store: Store, manifest: Manifest) -> None:
+    """What no manifest names yet may have been removed as a leftover, by `syncer erase` on another machine."""
+    if missing := next((facts.path for facts in manifest.files if not store.exists(facts.path)), None):
+        raise StorageFailed(
+            f"{missing} was removed while snapshot {manifest.snapshot_id} was to be published",
+            hint="nothing was published; run again: it resumes",
+        )
 
 
 def expect_newest(store: Store, account_sid: str, snapshot_id: str) -> None:

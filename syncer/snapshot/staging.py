@@ -10,6 +10,7 @@ from syncer.errors import DataRefused, LockHeld, SnapshotMismatch, StorageFailed
 from syncer.model import PageRecord
 from syncer.snapshot import layout
 from syncer.snapshot.changes import ChangesSink
+from syncer.snapshot.erased_ids import IsErased
 from syncer.snapshot.files import HashingFile
 from syncer.snapshot.layout import FORMATS, Format
 from syncer.snapshot.manifest import Manifest, PageIndexFacts, RejectsFacts
@@ -70,7 +71,7 @@ class Staging:
         """For the hash tree, to be fed with the rows of the parts."""
         return TreeSink(self.store.staging_path(self.tree), layout.tree_path(self.account_sid, self.snapshot_id))
 
-    def changes_sink(self, previous: Manifest) -> ChangesSink:
+    def changes_sink(self, previous: Manifest, is_erased: IsErased | None = None) -> ChangesSink:
         """For the changes since a snapshot, to be fed with the rows of the parts."""
         self.store.claim_staging(self.changes)
         return ChangesSink(
@@ -78,6 +79,7 @@ class Staging:
             previous.snapshot_id,
             self.store.staging_path(self.changes),
             layout.changes_folder(self.account_sid, self.snapshot_id),
+            is_erased=is_erased,
         )
 
     def write_rejects(self, lines: Iterable[bytes]) -> RejectsFacts:
