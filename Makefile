@@ -11,7 +11,7 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/load/plan.py,syncer/load/source.py,syncer/load/statements.py,syncer/load/target.py,syncer/load/vendor_sql.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/manifest_json.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/suggestions.py,syncer/summary.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips campaign simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load bench-stores debian-packages crash crash-load readme lock clean
+.PHONY: help demo test check lint format coverage bitflips campaign campaign-limits simulate simulate-twice simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load bench-stores debian-packages crash crash-erase crash-load readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bitflips: $(READY) ## flip 2,000 bits of kept snapshots, one at a time: verify m
 campaign: $(READY) ## fetch and delete 10,000 users through faults and five kills: each id ends once
 	@$(BIN)/python -m tests.bulk_campaign 10000
 
+campaign-limits: $(READY) ## fetch and delete under limits they do not know: at most 1 % refused after ten seconds
+	@$(BIN)/python -m tests.limits_campaign
+
 simulate: $(READY) ## simulated crawls with faults, in virtual time; SEEDS=10000 FIRST=0 JOBS=2
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)
 
@@ -73,6 +76,9 @@ debian-packages: ## what the tests need beside Python packages: PostgreSQL's ser
 crash: $(READY) ## kill an export before every step on the disk; start it twice at once, 200 times
 	@work=$$(mktemp -d) && $(BIN)/python -m tests.crash_export $$work; code=$$?; rm -rf $$work; exit $$code
 	@$(BIN)/python -m tests.locking 200
+
+crash-erase: $(READY) ## kill an erasure before every step on the disk; afterwards no file names an erased user
+	@work=$$(mktemp -d) && $(BIN)/python -m tests.crash_erase $$work; code=$$?; rm -rf $$work; exit $$code
 
 crash-load: $(READY) ## kill loads into DuckDB, Delta and Iceberg before every step, and at 40 instants
 	@work=$$(mktemp -d) && $(BIN)/python -W ignore -m tests.load_crash $$work 100 40; code=$$?; rm -rf $$work; exit $$code

@@ -18,9 +18,9 @@ from tests.processes import data_files, emulator, environment, export, export_fl
 SAMPLE = 8
 
 
-def run_steps(work: Path, *steps: int) -> dict[str, Any]:
+def run_steps(work: Path, *steps: int, campaign: str = "tests.crash_export") -> dict[str, Any]:
     work.mkdir()
-    command = [sys.executable, "-m", "tests.crash_export", str(work), *map(str, steps)]
+    command = [sys.executable, "-m", campaign, str(work), *map(str, steps)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=environment())
     assert done.stdout, done.stderr
     return dict(json.loads(done.stdout))
@@ -42,6 +42,17 @@ def test_readers_see_old_or_new_and_the_next_run_gives_the_same_bytes_whichever_
     assert found["problems"] == []
     assert found["killed"] >= SAMPLE - 2  # walkers interleave in another way each time: the last steps may not come
     assert 1 <= found["published"] < len(steps)
+
+
+@pytest.mark.slow
+def test_whichever_step_of_an_erasure_a_kill_comes_before_readers_see_old_or_new_and_the_next_run_leaves_no_trace(
+    tmp_path: Path,
+) -> None:
+    total = run_steps(tmp_path / "count", 1, campaign="tests.crash_erase")["steps"]
+    assert total >= 300
+    steps = [total * n // SAMPLE for n in range(1, SAMPLE)] + [total, total + 1]
+    found = run_steps(tmp_path / "sample", *steps, campaign="tests.crash_erase")
+    assert found == {"steps": total, "killed": SAMPLE, "problems": []}
 
 
 @pytest.mark.slow
