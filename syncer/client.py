@@ -15,7 +15,7 @@ from types import TracebackType
 from syncer.api.account import open_client
 from syncer.api.client import Client as ApiClient
 from syncer.api.client import Deleted
-from syncer.api.protocol import Gone
+from syncer.api.protocol import Gone, parse_user
 from syncer.api.transport import Timeouts
 from syncer.credentials import Credentials, Secret
 from syncer.errors import ContractBroken, CoverageNotProven, GaveUp, UsageError
@@ -121,13 +121,20 @@ class Client:
             seen.add(digest)
 
     async def fetch(self, user_id: str) -> dict[str, object] | None:
-        """One user as served; None when there is none (404)."""
-        answer = await self._api.fetch_user(user_id)
-        if isinstance(answer, Gone):
+        """One user; None when there is none (404). Whole numbers are exact, others are floats: see ``fetch_json``."""
+        user = await self._api.fetch_user(user_id)
+        if isinstance(user, Gone):
             return None
-        if answer.get("id") != user_id:
-            raise ContractBroken("the answer to a fetch is about another user", hint="a person has to look")
-        return answer
+        _expect(user_id, user)
+        return user
+
+    async def fetch_json(self, user_id: str) -> bytes | None:
+        """One user's JSON, byte for byte as served; None when there is none (404)."""
+        body = await self._api.fetch_json(user_id)
+        if isinstance(body, Gone):
+            return None
+        _expect(user_id, parse_user(body))
+        return body
 
     async def delete(self, user_id: str) -> Deleted:
         """Ask for the deletion of one user, which happens later.
@@ -156,6 +163,11 @@ class Client:
         if self._open is None:
             raise UsageError("the client is not open", hint="use it as `async with syncer.Client(...) as client`")
         return self._open
+
+
+def _expect(user_id: str, user: dict[str, object]) -> None:
+    if user.get("id") != user_id:
+        raise ContractBroken("the answer to a fetch is about another user", hint="a person has to look")
 
 
 def _credentials(sid: str | None, token: str | None, key: str | None, secret: str | None) -> Credentials:

@@ -85,8 +85,9 @@ class ListPage(Protocol):
         ...
 
 
-FetchUser = Callable[[str], Awaitable[dict[str, object] | None]]
-"""One user by id, as served; None when there is no such user. Raises SyncerError when nothing is left to try."""
+FetchUser = Callable[[str], Awaitable[bytes | None]]
+"""One user by id: its JSON as served, a whole object; None when there is no such user. Raises SyncerError when nothing
+is left to try."""
 
 
 @dataclass(frozen=True, slots=True)

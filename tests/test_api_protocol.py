@@ -25,6 +25,7 @@ from syncer.api.protocol import (
     find_next,
     parse_page,
     parse_user,
+    parse_user_exactly,
 )
 from syncer.model import ApiError, Page, WireResponse
 from tests.wire_server import page_body
@@ -239,3 +240,11 @@ def test_a_user_is_an_object() -> None:
         with pytest.raises(PageError) as caught:
             parse_user(body)
         assert caught.value.retryable is retryable
+
+
+def test_the_numbers_of_a_user_keep_their_value() -> None:
+    body = b'{"id":"a","n":[123456789012345678901234567890,0.5],"m":{"k":18446744073709551616}}'
+    assert parse_user_exactly(body) == {"id": "a", "n": [123456789012345678901234567890, 0.5], "m": {"k": 1 << 64}}
+    assert parse_user_exactly(b'{"id":"a","n":1}') == parse_user(b'{"id":"a","n":1}') == {"id": "a", "n": 1}
+    with pytest.raises(PageError, match="cannot read"):
+        parse_user_exactly(b'{"id":"a","n":' + b"1" * 5000 + b"}")

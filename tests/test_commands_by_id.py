@@ -221,6 +221,23 @@ def test_fetch_writes_files_in_order_and_goes_on_after_failures(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gone.txt", "ids.ndjson", "out.ndjson", "out.parquet"]
 
 
+def test_numbers_are_written_as_they_are_served(run: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with emulator("--users", "3", "--extra-field", "--deleted-share", "0") as service:
+        with urllib.request.urlopen(f"{service.control_url}/truth", timeout=30) as answer:
+            served = answer.read().decode()
+        several = [json.loads(line)["id"] for line in served.splitlines()]
+        flags = ["fetch", *several, "--base-url", service.url, "--state-dir", str(tmp_path)]
+        assert "123456789012345678901234567890" in served
+        same = served.replace("\\u00e9", "\u00e9")
+        assert main(flags) == 0
+        assert capsys.readouterr().out == same
+        assert main([*flags, "--output", "users.ndjson"]) == 0
+        assert (tmp_path / "users.ndjson").read_text() == same
+        assert main([*flags, "--output", "users.parquet"]) == 0
+        extra = pq.read_table(tmp_path / "users.parquet").column("extra").to_pylist()
+        assert all('"counter":123456789012345678901234567890' in text for text in extra)
+
+
 @pytest.mark.parametrize("args", [["--json", NOBODY], ["--output", "x.csv", NOBODY], ["--from", "latest", NOBODY], []])
 def test_fetch_refuses_what_makes_no_sense(run: Any, service: Emulator, args: list[str]) -> None:
     before = len(service.log())

@@ -12,6 +12,7 @@ from syncer.errors import ContractBroken, CredentialsRefused, UsageError
 from tests.emulator_client import ACCOUNT
 from tests.processes import SECRET
 from tests.processes import emulator as emulator_process
+from tests.wire_server import sends, wire_server, with_length
 
 NOBODY = "comms_pushnotificationuser_" + "0" * 26
 
@@ -76,3 +77,15 @@ def test_importing_syncer_loads_no_http_library() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nothing_of_ours"):
         syncer.nothing_of_ours  # noqa: B018
+
+
+async def test_fetched_json_is_what_was_served_byte_for_byte_and_long_numbers_are_exact() -> None:
+    body = b'{ "id": "%s",\n "n": [1.10, 123456789012345678901234567890] }' % NOBODY.encode()
+    async with wire_server(sends(with_length(body), keep=True)) as service:
+        async with syncer.Client(account_sid=ACCOUNT, auth_token="t", base_url=service.url) as client:
+            assert await client.fetch_json(NOBODY) == body
+            user = await client.fetch(NOBODY)
+            assert user is not None
+            assert user["n"] == [1.1, 123456789012345678901234567890]
+            with pytest.raises(ContractBroken, match="another user"):
+                await client.fetch_json(NOBODY[:-1] + "1")

@@ -62,7 +62,7 @@ class Service:
         body = orjson.dumps({"users": users})
         return Page(users, Token(following) if following else None, None if following else "null", body)
 
-    async def fetch_user(self, user_id: str) -> dict[str, object] | None:
+    async def fetch_user(self, user_id: str) -> bytes | None:
         self.fetched.append(user_id)
         self.at_once += 1
         self.at_once_max = max(self.at_once, self.at_once_max)
@@ -71,7 +71,8 @@ class Service:
         answer = self.answers.get(user_id)
         if isinstance(answer, SyncerError):
             raise answer
-        return answer or (user(user_id) if user_id in self.ids else None)
+        found = answer or (user(user_id) if user_id in self.ids else None)
+        return orjson.dumps(found) if found else None
 
 
 @dataclass

@@ -145,11 +145,15 @@ def test_a_fetched_user_is_the_row_that_a_page_would_have_given() -> None:
     users = [{**user, "related": []} for user in make_users(40)]
     pages = spool([[[user] for user in users]])
     for user, page in zip(users, pages, strict=True):
-        fetched = encode_fetched(user["id"], user, with_lines=True)
+        fetched = encode_fetched(user["id"], orjson.dumps(user), with_lines=True)
         assert fetched.batch.equals(page.encoded.batch)
         assert fetched.is_deleted == (user["deletedAt"] is not None)
+    long = b'{"n":123456789012345678901234567890, "r":1.10,' + orjson.dumps(users[0])[1:]
+    assert encode_fetched(users[0]["id"], long, with_lines=False).batch.column("extra").to_pylist() == [
+        '{"n":123456789012345678901234567890,"r":1.10,"related":[]}'
+    ]
     with pytest.raises(ContractBroken, match="is about another user"):
-        encode_fetched("other", users[0], with_lines=False)
+        encode_fetched("other", orjson.dumps(users[0]), with_lines=False)
 
 
 NUMBERS = st.one_of(

@@ -30,10 +30,11 @@ from syncer.api.protocol import (
     find_next,
     parse_page,
     parse_user,
+    parse_user_exactly,
 )
 from syncer.api.redact import mark
 from syncer.api.throttle import Door
-from syncer.errors import SyncerError, UsageError
+from syncer.errors import ContractBroken, SyncerError, UsageError
 from syncer.model import (
     ApiError,
     Counters,
@@ -146,7 +147,15 @@ class Client:
             return _retry(error, answer)
 
     async def fetch_user(self, user_id: str) -> dict[str, object] | Gone:
-        """The user's object as served, or ``Gone`` for 404. Raises ``SyncerError``."""
+        """The user's object, or ``Gone`` for 404. Raises ``SyncerError``."""
+        body = await self.fetch_json(user_id)
+        try:
+            return body if isinstance(body, Gone) else parse_user_exactly(body)
+        except PageError as error:
+            raise ContractBroken(f"fetch of {printable(user_id)}: {error}", hint="ask for its JSON instead") from None
+
+    async def fetch_json(self, user_id: str) -> bytes | Gone:
+        """The user's object, byte for byte as served, or ``Gone`` for 404. Raises ``SyncerError``."""
         ask = Ask(self._run, "fetch", WireRequest("GET", _user_path(user_id)), f"fetch of {printable(user_id)}")
         while True:
             verdict = await ask.final()
@@ -156,12 +165,12 @@ class Client:
                 return verdict
             assert isinstance(verdict, Ok)
             try:
-                user = parse_user(verdict.body)
+                parse_user(verdict.body)
             except PageError as error:
                 await ask.again(_retry(error, verdict))
                 continue
             ask.good()
-            return user
+            return verdict.body
 
     async def delete_user(self, user_id: str) -> Deleted:
         """Ask for the deletion of one user. Raises ``SyncerError``."""

@@ -6,6 +6,8 @@ whole only if it parses and has its envelope; no value or error here repeats a t
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -20,6 +22,8 @@ Operation = Literal["list", "fetch", "delete"]
 TOKEN_CHARACTERS_MAX = 4096
 _TAIL_BYTES = 8192
 _PAGINATION = b'"pagination"'
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+"""What may not fit into 64 bits."""
 _ENCODINGS = frozenset({"", "identity", "gzip", "deflate", "br"})
 
 RetryKind = Literal["throttled", "unavailable", "fault", "garbled", "contract"]
@@ -145,8 +149,18 @@ def _accepted(response: WireResponse) -> Accepted:
 
 
 def parse_user(body: bytes) -> dict[str, object]:
-    """The user object of a fetch. Raises ``PageError``."""
+    """The user object of a fetch; numbers beyond 64 bits are rounded. Raises ``PageError``."""
     return _object(body, "the user")
+
+
+def parse_user_exactly(body: bytes) -> dict[str, object]:
+    """The same with whole numbers exact, however long they are. Raises ``PageError``."""
+    if not _LONG_NUMBER.search(body):
+        return parse_user(body)
+    try:
+        return dict(json.loads(body))
+    except (RecursionError, ValueError):  # of the interpreter: nested too deeply for it, or thousands of digits
+        raise PageError("the user holds a value that Python cannot read", retryable=False) from None
 
 
 def parse_page(body: bytes) -> Page:

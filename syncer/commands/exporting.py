@@ -133,8 +133,8 @@ async def _export(
             return await _watched(_request(settings, choices, account), ports, client)
 
 
-async def _fetch(client: Client, user_id: str) -> dict[str, object] | None:
-    user = await client.fetch_user(user_id)
+async def _fetch(client: Client, user_id: str) -> bytes | None:
+    user = await client.fetch_json(user_id)
     return None if isinstance(user, Gone) else user
 
 

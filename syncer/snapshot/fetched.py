@@ -10,7 +10,6 @@ import orjson
 from syncer.errors import ContractBroken
 from syncer.model import Page
 from syncer.snapshot.columns import make_encoder
-from syncer.snapshot.exact import dump_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +26,9 @@ class FetchedUser:
         return bool(self.batch.column("deleted_at").null_count == 0)
 
 
-def encode_fetched(user_id: str, user: dict[str, object], *, with_lines: bool) -> FetchedUser:
-    """The row of a user. Raises ContractBroken for an answer about another user, or one that breaks the contract."""
-    body = b'{"users":[%s]}' % dump_row(user)
+def encode_fetched(user_id: str, user: bytes, *, with_lines: bool) -> FetchedUser:
+    """The row of a user, given its JSON. Raises ContractBroken for another user, or one that breaks the contract."""
+    body = b'{"users":[%s]}' % user
     encoded = make_encoder(with_lines=with_lines)(Page(orjson.loads(body)["users"], None, "null", body))
     if encoded.rejects:
         raise ContractBroken(f"the answer to a fetch breaks the contract: {encoded.rejects[0].reason}")
