@@ -160,8 +160,10 @@ def test_users_erased_one_after_another_leave_a_chain_that_leads_back_to_what_wa
     root = shutil.copytree(GOLDEN / "exports", tmp_path / "exports")
     at = ["--destination", str(root), "--account", SIGNED]
     gone_in_the_last_night = nights()[1][7]["id"]
+    assert main(["keygen", str(tmp_path / "key")]) == 0
+    how = ["--state-dir", str(tmp_path / "state"), "--signing-key", str(tmp_path / "key"), "--yes"]
     for user_id in (nights()[0][20]["id"], nights()[0][30]["id"], gone_in_the_last_night):
-        assert main(["erase", user_id, *at, "--state-dir", str(tmp_path / "state"), "--yes"]) == 0
+        assert main(["erase", user_id, *at, *how]) == 0
     capsys.readouterr()
     assert main(["verify", "--all", *at]) == 0
     links = [line.strip() for line in capsys.readouterr().out.splitlines() if " next: " in line]

@@ -7,7 +7,7 @@ import sys
 
 from syncer.commands.by_id import add_id_arguments
 from syncer.errors import UsageError
-from syncer.terminal import write_error
+from syncer.logs import tell
 
 
 def add_change_arguments(parser: argparse.ArgumentParser, *, verb: str, dry_run: str) -> None:
@@ -27,6 +27,6 @@ def confirm(args: argparse.Namespace, *, words: str, summary: str, unchanged: st
         return
     if not sys.stdin.isatty() or args.ids_file == "-":
         raise UsageError(f"nobody confirmed this and {unchanged}: {summary}", hint="look at --dry-run, then add --yes")
-    write_error(f"{summary}. This cannot be undone.\nType `{words}` to go on:")
+    tell(f"{summary}. This cannot be undone.\nType `{words}` to go on:")
     if sys.stdin.readline().strip() != words:
         raise UsageError(f"this was not the confirmation, and {unchanged}", hint="run again")
