@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 
 
@@ -10,6 +11,8 @@ def main() -> None:
     from syncer.terminal import open_missing_streams
 
     open_missing_streams()
+    # A core dump would hold the secrets.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     from syncer.commands.main import main as run_main
 
     sys.exit(run_main(sys.argv[1:]))
