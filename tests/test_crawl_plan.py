@@ -48,7 +48,13 @@ def test_entries_are_tokens_of_the_index_at_the_planned_distance() -> None:
         (100, 1, 10, "one walker was asked for"),
         (5, 8, 10, "the list is too short to share"),
         (0, 8, 10, "the list is too short to share"),
-        (100, 8, 20, "the last snapshot was crawled with 10 users a page, not 20"),
+        (
+            100,
+            8,
+            20,
+            "the last snapshot was crawled with 10 users a page, not 20;"
+            " page_size = 10 would let more walkers share the list",
+        ),
     ],
 )
 def test_a_plan_says_why_it_is_sequential(pages: int, walkers: int, page_size: int, reason: str) -> None:

@@ -70,7 +70,8 @@ def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_s
     for position, record in enumerate(previous):
         if record.page_size != page_size:
             return plan_sequential(
-                f"the last snapshot was crawled with {record.page_size} users a page, not {page_size}"
+                f"the last snapshot was crawled with {record.page_size} users a page, not {page_size};"
+                f" page_size = {record.page_size} would let more walkers share the list"
             )
         due = len(chosen) * length + min(len(chosen), longer)
         if position >= due and position > 0 and record.token is not None and record.token not in seen:
