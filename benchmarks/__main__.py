@@ -44,7 +44,10 @@ def _measure(what: str, place: product.Place, long_users: int) -> dict[str, Any]
     if what == "peers":
         return {"peers": peers.measure(place)}
     if what == "long":
-        return {"growth": product.growth(place, (10_000, 100_000, 1_000_000, long_users))}
+        return {
+            "growth": product.growth(place, (10_000, 100_000, 1_000_000, long_users)),
+            "walkers": product.walkers(place),
+        }
     return {
         "floor": product.against_the_floor(place),
         "growth": product.growth(place, (10_000, 100_000, 1_000_000, 5_000_000)),

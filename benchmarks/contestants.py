@@ -22,6 +22,8 @@ class Job:
     pages: Path
     folder: Path
     page_size: int = 1000
+    watched: str = ""
+    """A folder below ``folder`` whose size is watched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 _STYLE = "font-family:sans-serif;font-size:13px;fill:#333"
 _BAR = "#3b6ea5"
+_COLOURS = (_BAR, "#8a8a3a", "#b5543a", "#7a4d8a", "#4d8a4d")
 WIDTH = 720
 
 
@@ -25,7 +26,9 @@ def plots(results: dict[str, Any]) -> dict[str, str]:
         name = "growth" if "floor" in results else "growth-long"
         lines = {
             "CPU seconds": [(row["users"], row["cpu_seconds"]["median"]) for row in rows],
+            "wall seconds": [(row["users"], row["wall_seconds"]["median"]) for row in rows],
             "peak MiB": [(row["users"], row["peak_mib"]["median"]) for row in rows],
+            "MB of spool": [(row["users"], row["spool_bytes"] / 1e6) for row in rows],
             "MB written": [(row["users"], row["bytes_written"] / 1e6) for row in rows],
         }
         found[name] = line_plot("Growth with the number of users (both axes logarithmic)", lines)
@@ -51,7 +54,7 @@ def line_plot(title: str, lines: dict[str, list[tuple[float, float]]]) -> str:
     ys = [max(y, 0.01) for points in lines.values() for _, y in points]
     left, right, low, high = log10(min(xs)), log10(max(xs)), log10(min(ys)), log10(max(ys))
     shapes = [_text(10, 22, title)]
-    for (name, points), colour in zip(lines.items(), (_BAR, "#b5543a", "#4d8a4d"), strict=False):
+    for (name, points), colour in zip(lines.items(), _COLOURS, strict=False):
         places = [
             (60 + 460 * (log10(x) - left) / (right - left), 330 - 280 * (log10(max(y, 0.01)) - low) / (high - low))
             for x, y in points

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import parallel
 from benchmarks.contestants import BOTH, FLOOR, PARQUET, Contestant, Job, environment, export_command
 from benchmarks.measure import Run, run, spread
 from benchmarks.pages import make_pages
@@ -65,7 +68,7 @@ def page_sizes(place: Place) -> list[dict[str, Any]]:
 def latencies(place: Place) -> list[dict[str, Any]]:
     """One walker over a slow line: wall time against pages x latency."""
     rows = []
-    for milliseconds, users in ((50, 500_000), (200, 200_000)):
+    for milliseconds, users in ((50, 1_000_000), (200, 400_000)):
         pages = place.pages(users)
         with serving_slowly(pages, place.work / "slow", milliseconds / 1000) as (url, _):
             took, checked = _export(
@@ -86,15 +89,16 @@ def latencies(place: Place) -> list[dict[str, Any]]:
 
 
 def rate_limits(place: Place) -> list[dict[str, Any]]:
-    """A limit of 20 requests a second that the settings know, and one that they do not."""
+    """A limit of 20 requests a second that the settings know, and one that they do not; ideal are the pages alone."""
     rows = []
-    pages = place.pages(200_000)
+    users = 600_000
+    pages = place.pages(users)
     for name, rate in (("known", 20.0), ("unknown", 1000.0)):
         with serving_slowly(pages, place.work / "slow", 0.02, 20.0) as (url, counts):
             took, checked = _export(
                 place, Job(url, pages, place.work / "run"), lambda job, r=rate: export_command(job, "parquet", rate=r)
             )
-        ideal = counts["requests"] / 20.0 if name == "known" else 200 / 20.0
+        ideal = users / 1000 / 20.0
         rows.append(
             {
                 "limit": name,
@@ -108,9 +112,21 @@ def rate_limits(place: Place) -> list[dict[str, Any]]:
     return rows
 
 
+def walkers(place: Place) -> list[dict[str, Any]]:
+    """Second runs of 200 pages: users a page, latency, walkers. The server is the emulator, in a process of its own."""
+    rows = []
+    for page_size in (50, 200, 1000):
+        for latency in (0.0, 50.0, 200.0):
+            setting = parallel.Setting(200, page_size, latency, ("parquet",))
+            with tempfile.TemporaryDirectory(dir=place.work) as folder:
+                rows.append(parallel.report(setting, parallel.measure(setting, [4, 16, 64], 1, Path(folder))))
+            print(f"  {page_size} users a page, {latency:g} ms", file=sys.stderr)
+    return rows
+
+
 def _alone(place: Place, pages: Path, contestant: Contestant, rounds: int, page_size: int = 1000) -> dict[str, Any]:
     with serving(pages, place.work / "nginx") as url:
-        job = Job(url, pages, place.work / "run", page_size)
+        job = Job(url, pages, place.work / "run", page_size, watched="state")
         return run_rounds([contestant], job, rounds)[contestant.name].document()
 
 

@@ -26,6 +26,8 @@ def text(results: dict[str, Any]) -> str:
             lines.append(f"  {name:30} {ratio['median']:6.1f}x  ({ratio['min']:.1f} to {ratio['max']:.1f})")
     for part in ("growth", "page_sizes"):
         lines += ["", part, *map(_row, results[part])] if part in results else []
+    for row in results.get("walkers", ()):
+        lines += ["", *_walkers(row)]
     for part in ("latencies", "rate_limits"):
         lines += ["", part, *map(str, results[part])] if part in results else []
     return "\n".join(lines)
@@ -66,11 +68,21 @@ def _runs(part: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
+def _walkers(row: dict[str, Any]) -> list[str]:
+    lines = [f"{row['pages']} pages of {row['page_size']} users, {row['latency_milliseconds']:g} ms a page"]
+    for run in row["runs"]:
+        speed = f"{run['seconds']['median']:.2f} s, {run['times_as_fast']:.1f} times as fast"
+        work = f"{run['requests']} requests, {run['users_per_cpu_second']:,} users a CPU second"
+        lines.append(f"  {run['walkers']:>3} walkers: {speed}, {work}")
+    return lines
+
+
 def _row(row: dict[str, Any]) -> str:
     size = row.get("users") or f"{row['users_a_page']} a page"
     return (
         f"  {size!s:>12}  CPU {_span(row['cpu_seconds'])} s, wall {_span(row['wall_seconds'])} s,"
-        f" peak {row['peak_mib']['max']:.1f} MiB, {row['bytes_written'] / 1e6:.1f} MB"
+        f" peak {row['peak_mib']['max']:.1f} MiB, {row['bytes_written'] / 1e6:.1f} MB,"
+        f" spool {row['spool_bytes'] / 1e6:.1f} MB"
     )
 
 

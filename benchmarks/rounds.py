@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Outcome:
             "wall_seconds": spread([run.wall_seconds for run in self.runs]).document(),
             "peak_mib": spread([run.peak_mib for run in self.runs]).document(),
             "bytes_written": self.bytes_written,
+            "spool_bytes": max(run.most_bytes for run in self.runs),
             "check": self.checked,
         }
 
@@ -56,8 +57,10 @@ def _once(contestant: Contestant, job: Job, outcome: Outcome, *, is_last: bool) 
     folder = job.folder / contestant.name.replace(" ", "-")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    own = Job(job.url, job.pages, folder, job.page_size)
-    outcome.runs.append(run(contestant.command(own), environment({"HOME": str(folder)}), job.folder / "output.log"))
+    own = replace(job, folder=folder)
+    watched = folder / job.watched if job.watched else None
+    took = run(contestant.command(own), environment({"HOME": str(folder)}), job.folder / "output.log", watched)
+    outcome.runs.append(took)
     if is_last:
         outcome.bytes_written = bytes_below(folder)
         outcome.checked = check(job.pages, folder)
