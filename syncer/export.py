@@ -12,18 +12,15 @@ from syncer.crawl.recorder import Recorder
 from syncer.crawl.spool import PageRepeated, Spool
 from syncer.crawl.walk import Walk
 from syncer.errors import CoverageNotProven, GuardTripped, StorageFailed
-from syncer.judging import check_guards, note_changes, note_erased, prove_run, reconcile
+from syncer.judging import StrangersMet, check_guards, note_changes, note_erased, prove_run, reconcile
 from syncer.lock import hold_lock
 from syncer.opening import open_run
 from syncer.proving import Proven
 from syncer.publishing import publish_run
-from syncer.run import REFUSED, REFUSED_BY_GUARD, ExportPorts, ExportRequest, ExportResult, Run
+from syncer.run import REFUSED, REFUSED_BY_GUARD, RESTARTS_MAX, ExportPorts, ExportRequest, ExportResult, Run
 from syncer.snapshot.catalog import Published
 from syncer.snapshot.columns import make_encoder, pack
 from syncer.snapshot.publish import expect_newest
-
-RESTARTS_MAX = 2
-"""New walks from the start within one run: a list that defeats two of them defeats the third."""
 
 
 async def export_account(request: ExportRequest, ports: ExportPorts) -> ExportResult:
@@ -76,7 +73,7 @@ async def _crawl_until_proven(run: Run) -> Proven:
             return await prove_run(run)
         except ListUnstable as error:
             _walk_alone(run, error)
-        except WalkLost as error:
+        except (StrangersMet, WalkLost) as error:
             _restart(run, error.message, error)
         except PageRepeated as error:
             if not run.spool.mark_rewalked(error.stretch):

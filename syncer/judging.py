@@ -6,19 +6,24 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime
 
-from syncer.crawl.crawler import first_error
 from syncer.crawl.spool import rejects_lines
-from syncer.errors import GuardTripped
+from syncer.errors import CoverageNotProven, GuardTripped
 from syncer.guards import Before, Limits, Now, find_tripped
-from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, Probe
+from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, SETTLED_MARGIN_SECONDS, Look, Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
-from syncer.run import Run
+from syncer.run import RESTARTS_MAX, Run
 from syncer.snapshot.columns import make_encoder, unknown_fields
 from syncer.snapshot.gone import Gone
 from syncer.snapshot.manifest import ReconciliationFacts
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.staging import Staging
+
+DAY_SECONDS = 86_400.0
+
+
+class StrangersMet(CoverageNotProven):
+    """Users that the walk may have left out: to walk again is cheap where a whole list is looked back at."""
 
 
 async def prove_run(run: Run) -> Proven:
@@ -30,23 +35,38 @@ async def prove_run(run: Run) -> Proven:
 
 
 async def _look_back(run: Run, proven: Proven) -> Proven:
-    """Ask some pages again, if there is any sign that the list is alive: in a still one nothing slides under a walk."""
+    """Ask some pages again: page tokens that are no places let users slip by unseen."""
     request, ports = run.request, run.ports
-    started_at = datetime.fromisoformat(run.facts.started_at).timestamp()
-    is_current = proven.merged.newest_at >= started_at - LOCAL_CLOCK_ERROR_SECONDS
-    has_lost = proven.gone is not None and bool(proven.gone.vanished or proven.gone.purged)
-    if not (is_current or has_lost or run.spool.number("restarts") or request.state.unstable_reason(ports.now())):
-        return replace(proven, places="no sign of a change for a day, so no page was asked again")
     probe = Probe(run.spool, with_lines=run.facts.with_lines)
     await ports.run_blocking(probe.choose)
-    try:
-        await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
-    except BaseExceptionGroup as group:
-        raise first_error(group) from None
-    words: list[str] = []
-    run_seconds = _run_seconds(run)
-    await ports.run_blocking(lambda: words.append(probe.judge(run_seconds, started_at, believe_ages=is_current)))
-    return replace(proven, places=words[0])
+    await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
+    looks: list[Look] = []
+    newest_at = max(probe.newest_at, proven.merged.newest_at)
+    await ports.run_blocking(lambda: looks.append(probe.judge(_began(run, newest_at))))
+    if looks[0].has_strangers and not _tells_ages(run, newest_at) and run.spool.number("restarts") < RESTARTS_MAX:
+        raise StrangersMet("users were seen that the walk did not meet, and nothing tells whether they came meanwhile")
+    return replace(proven, places=looks[0].words)
+
+
+def _tells_ages(run: Run, newest_at: float) -> bool:
+    """Whether the service says what time it is, and its users' times have to do with it."""
+    began_at = run.ports.counters.began_at
+    return began_at > 0 and newest_at >= began_at - DAY_SECONDS
+
+
+def _began(run: Run, newest_at: float) -> float:
+    """A time that the service's clock had not passed when the run began, in seconds since 1970: no user that is older
+    came meanwhile.
+
+    Nothing where the times of the list have nothing to do with the present. Where the service does not say what time it
+    is, the newest time of any user and the length of the run tell, and the local clock, which is believed to a day.
+    """
+    if _tells_ages(run, newest_at):
+        return run.ports.counters.began_at - SETTLED_MARGIN_SECONDS
+    started_at = datetime.fromisoformat(run.facts.started_at).timestamp() - LOCAL_CLOCK_ERROR_SECONDS
+    if newest_at < started_at:
+        return float("-inf")
+    return max(newest_at - _run_seconds(run), started_at) - SETTLED_MARGIN_SECONDS
 
 
 def _run_seconds(run: Run) -> float:

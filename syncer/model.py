@@ -201,6 +201,8 @@ class Counters:
     users_before: int = 0
     """Of ``users``, those that an earlier process of the same run fetched: they say nothing about today's speed."""
     requests_before: int = 0
+    began_at: int = 0
+    """The service's clock at the first page of the run, in seconds since 1970; 0 where it does not say."""
 
 
 Send = Callable[["WireRequest"], Awaitable["WireResponse"]]

@@ -125,6 +125,7 @@ def _fill_counters(counters: Counters, spool: Spool, previous: Published | None)
     counters.requests = spool.number("requests")
     counters.retries = spool.number("retries")
     counters.throttled = spool.number("throttled")
+    counters.began_at = spool.number("began_at")
     counters.users_expected = previous.manifest.users if previous else None
     counters.users_before, counters.requests_before = counters.users, counters.requests
     counters.phase = "crawling"

@@ -1,4 +1,4 @@
-"""Asks a few pages of a finished walk again and holds the answers against what the walk met there.
+"""Asks pages of a finished walk again and holds the answers against what the walk met there.
 
 What the answers mean is decided in ``crawl.probe``; here are the requests, their bound, and the look into the spool.
 """
@@ -11,17 +11,23 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from syncer.crawl.crawler import ListUnstable
-from syncer.crawl.probe import Glance, Place, choose_pages, follow_ups, judge_places
+from syncer.crawl.crawler import ListUnstable, first_error
+from syncer.crawl.probe import ANEW, Glance, Met, Seen, choose_pages, follow_ups, judge_places
 from syncer.crawl.spool import SortedPage, Spool
-from syncer.model import Encode, EncodedPage, ListPage, Page, PageRecord
-from syncer.snapshot.columns import unpack
+from syncer.errors import GaveUp
+from syncer.model import Encode, EncodedPage, ListPage, Page, PageRecord, Token
+from syncer.snapshot.columns import digest_ids, unpack
 
 SETTLED_MARGIN_SECONDS = 600.0
 """Room for what a service's machines disagree on about the time."""
 LOCAL_CLOCK_ERROR_SECONDS = 86_400.0
 """How wrong this machine's clock may be."""
-BLANK_ROUNDS_MAX = 3
+ROUNDS_MAX = 4
+"""Looks at a whole list, until one finds it as the last one did."""
+PAGES_ENOUGH = 8
+"""Pages, or all there are, after which a look may end where the service gives up."""
+PIECES_MAX = 4
+"""Answers for one page: services may serve fewer users than were asked for, and none at all."""
 LOOKUPS_MAX = 16
 """Users looked for in the whole spool: those that were met neither on the same page nor on the ones beside it."""
 LOOKUP_PAGES_MAX = 64
@@ -31,12 +37,20 @@ witness."""
 
 @dataclass(frozen=True, slots=True)
 class AskedAgain:
-    """A page of the walk and what its token led to afterwards."""
+    """A page of the walk and whom its token led to afterwards."""
 
     record: PageRecord
-    encoded: EncodedPage
-    is_end: bool
-    is_follow_up: bool
+    glance: Glance
+    has_rejects: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look back showed, where nothing spoke against the walk."""
+
+    words: str
+    has_strangers: bool
+    """Whether a look at the whole list saw users that the walk never met: most likely they came meanwhile."""
 
 
 class Probe:
@@ -47,8 +61,11 @@ class Probe:
         self._with_lines = with_lines
         self._records: dict[tuple[int, int], PageRecord] = {}
         self._chosen: list[PageRecord] = []
+        self._is_whole = False
         self._answers: list[AskedAgain] = []
-        self._refused = 0
+        self._anew: list[Glance] = []
+        self._refused: set[tuple[int, int]] = set()
+        self._count = 0
 
     def choose(self) -> None:
         """Read the records of the pages to ask for. Blocks."""
@@ -59,118 +76,212 @@ class Probe:
                 assert record is not None, "sequences of a stretch have no gaps"
                 self._records[stretch, near] = record
             self._chosen.append(self._records[stretch, sequence])
+        self._is_whole = len(self._chosen) == sum(lengths.values())
 
     async def ask(self, list_page: ListPage, encode: Encode, at_once: int) -> None:
-        """Ask for the chosen pages, and then for those that settle a doubt. Raises what ``list_page`` raises."""
-        await self._ask_all(self._chosen, False, list_page, encode, at_once)
-        for _ in range(BLANK_ROUNDS_MAX):
-            await self._ask_all(self._blank(), False, list_page, encode, at_once)
-        glances = [(_glance(answer, float("-inf")), answer.record.first_id) for answer in self._answers]
-        doubtful = [self._records[place] for place in follow_ups(glances)]
-        await self._ask_all(doubtful, True, list_page, encode, at_once)
+        """Ask for the chosen pages, and then for those that settle a doubt. Raises what ``list_page`` raises, but what
+        is given up when enough was seen only ends the look.
+        """
+        asker = _Asker(list_page, encode, asyncio.Semaphore(at_once))
+        try:
+            await (self._ask_whole_list(asker) if self._is_whole else self._ask_some(asker))
+        except BaseExceptionGroup as group:
+            error = first_error(group)
+            is_enough = len({a.glance.place for a in self._answers}) >= min(len(self._chosen), PAGES_ENOUGH)
+            if not isinstance(error, GaveUp) or not is_enough:
+                raise error from None
 
-    def _blank(self) -> list[PageRecord]:
-        """Pages of users that only linked on when they were asked for again: such an answer says nothing."""
-        held = {(a.record.stretch, a.record.sequence) for a in self._answers if a.encoded.ids or a.is_end}
-        asked = {(a.record.stretch, a.record.sequence): a.record for a in self._answers}
-        return [record for place, record in asked.items() if place not in held and record.users]
+    async def _ask_whole_list(self, asker: _Asker) -> None:
+        """The last page first: what slides towards the start of the list is met there later. And again, the other way
+        round, while the list changes: a user can hide from one look, hardly from two that agree."""
+        pages = self._chosen[::-1]
+        for number in range(ROUNDS_MAX):
+            known = self._contents()
+            await self._ask_all(pages, number, asker)
+            if self._contents() == known:
+                break
+            pages = pages[::-1]
+        if self._refused:
+            await self._walk_once_more(asker)
 
-    async def _ask_all(
-        self, records: Sequence[PageRecord], is_follow_up: bool, list_page: ListPage, encode: Encode, at_once: int
-    ) -> None:
-        places = asyncio.Semaphore(at_once)
+    async def _ask_some(self, asker: _Asker) -> None:
+        await self._ask_all(self._chosen[::-1], 0, asker)
+        glances = ((answer.glance, answer.record.first_id) for answer in self._answers)
+        await self._ask_all([self._records[place] for place in follow_ups(glances)], 1, asker)
 
-        async def one(record: PageRecord) -> None:
-            async with places:
-                answer = await list_page(record.token, record.page_size)
-            if not isinstance(answer, Page):
-                self._refused += 1
-                return
-            self._answers.append(AskedAgain(record, encode(answer), answer.end is not None, is_follow_up))
-
+    async def _ask_all(self, records: Sequence[PageRecord], number: int, asker: _Asker) -> None:
         if not records:
             return
         async with asyncio.TaskGroup() as tasks:
-            asking = [tasks.create_task(one(record)) for record in records]
+            asking = [tasks.create_task(self._ask(record, number, asker)) for record in records]
             # Waited for in the group's body: of a failure after it the caller would look cancelled (before 3.13).
             await asyncio.wait(asking, return_when=asyncio.FIRST_EXCEPTION)
 
-    def judge(self, run_seconds: float, started_at: float, *, believe_ages: bool) -> str:
-        """What the look back showed, in words for the manifest. Raises ListUnstable. Blocks.
+    async def _ask(self, record: PageRecord, number: int, asker: _Asker) -> None:
+        async with asker.places:
+            sent = self._counted()
+            answers = await asker.gather(record)
+        place = record.stretch, record.sequence
+        if not answers:
+            self._refused.add(place)
+            return
+        users = tuple(user for answer in answers for user in _seen(answer))
+        glance = Glance(*place, users, sent, self._counted(), number)
+        self._answers.append(AskedAgain(record, glance, any(answer.rejects for answer in answers)))
 
-        ``run_seconds`` is how long ago the walk's first request was: by the service's own clock the run began no
-        earlier than so long before the newest time on any page. ``started_at`` is by the local clock, in seconds since
-        1970, and believed to a day. ``believe_ages``: whether the list's times have anything to do with the present, so
-        that a user's age says whether it was there when the run began.
+    async def _walk_once_more(self, asker: _Asker) -> None:
+        """Where remembered tokens are refused: the list from its start, to see who is in it."""
+        token: Token | None = None
+        for sequence in range(2 * len(self._chosen) + PIECES_MAX):
+            sent = self._counted()
+            answer = await asker.list_page(token, self._chosen[0].page_size)
+            if not isinstance(answer, Page):
+                return
+            users = tuple(_seen(asker.encode(answer)))
+            self._anew.append(Glance(ANEW, sequence, users, sent, self._counted(), ROUNDS_MAX))
+            token = answer.next
+            if token is None:
+                return
+
+    def _counted(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _contents(self) -> dict[tuple[int, int], bytes]:
+        """What is known of each page's users: those that the walk met, or those seen last, as many as it met."""
+        found = {(record.stretch, record.sequence): record.digest for record in self._chosen}
+        for answer in self._answers:
+            ids = [user.id for user in answer.glance.users[: answer.record.users]]
+            found[answer.glance.place] = digest_ids(sorted(ids))
+        return found
+
+    def judge(self, began: float) -> Look:
+        """What the look back showed. Raises ListUnstable. Blocks.
+
+        ``began``: the service's clock at the run's first request had not passed this, in seconds since 1970.
         """
-        clean = [a for a in self._answers if not a.record.rejects and not a.encoded.rejects]
-        newest = max((updated for answer in clean for _, updated in _times(answer.encoded)), default=0.0)
-        before = max(newest - run_seconds - SETTLED_MARGIN_SECONDS, started_at - LOCAL_CLOCK_ERROR_SECONDS)
-        glances = [_glance(answer, before) for answer in clean]
-        stored = self._stored(glances)
-        if not believe_ages:  # one that was never met may have come meanwhile, whatever its age
-            stored = {user_id: places for user_id, places in stored.items() if places}
-        fault = judge_places(glances, stored)
+        glances = [*(a.glance for a in self._answers if not a.record.rejects and not a.has_rejects), *self._anew]
+        walked, clock = self._walk(glances)
+        if self._is_whole:  # who is older than what the first page held was there before it
+            began = max(began, min(clock.values(), default=began))
+        fault = judge_places(glances, walked, clock, began)
         if fault:
             raise ListUnstable(
                 f"page tokens do not name places in the list: {fault}",
                 hint="nothing was published; run again when fewer users change",
             )
-        pages = len({(glance.stretch, glance.sequence) for glance in glances})
-        if not clean:
-            return "no page could be asked again" if self._refused else "no page was asked again"
-        refused = f", {self._refused} more were refused" if self._refused else ""
-        return f"{pages} pages asked again, every user stood in its place{refused}"
+        never_met = any(met == [] for met in walked.values())
+        return Look(self._words({answer.glance.place for answer in self._answers}), self._is_whole and never_met)
 
-    def _stored(self, glances: Sequence[Glance]) -> dict[str, list[Place]]:
-        """Where the walk met the users on these pages."""
-        found: dict[str, list[Place]] = {}
-        known: set[tuple[int, int]] = set()
-        wanted = {user_id for glance in glances for user_id in glance.ids}  # a third of those on the pages beside them
+    def _words(self, places: Set[tuple[int, int]]) -> str:
+        if not places:
+            return "no page could be asked again" if self._refused else "no page was asked again"
+        unknown = len(self._chosen) - len(places)
+        refused = f", {unknown} more could not be asked for" if unknown else ""
+        return f"{len(places)} pages asked again, every user stood in its place{refused}"
+
+    @property
+    def newest_at(self) -> float:
+        """The newest time on any page that was asked for again, in seconds since 1970."""
+        return max((user.updated_at for answer in self._answers for user in answer.glance.users), default=0.0)
+
+    def _walk(self, glances: Sequence[Glance]) -> tuple[dict[str, list[Met]], dict[tuple[int, int], float]]:
+        """Where the walk met the users on these pages, and what the service's clock had passed at pages it read."""
+        reading = _Reading(self._spool, self._with_lines, {user.id for glance in glances for user in glance.users})
+        if self._is_whole:
+            reading.read_all()
+        else:
+            reading.read_beside(glances)
+            reading.look_up([user.id for glance in glances for user in glance.users])
+        return reading.found, reading.clock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    list_page: ListPage
+    encode: Encode
+    places: asyncio.Semaphore
+
+    async def gather(self, record: PageRecord) -> list[EncodedPage]:
+        """A page, in as many answers as it takes to hold as many users as the walk met on it; nothing if refused."""
+        answers: list[EncodedPage] = []
+        token: Token | None = record.token
+        for _ in range(PIECES_MAX):
+            answer = await self.list_page(token, record.page_size)
+            if not isinstance(answer, Page):
+                break
+            answers.append(self.encode(answer))
+            token = answer.next
+            is_enough = record.end is None and sum(a.users for a in answers) >= record.users
+            if token is None or is_enough:
+                break
+        return answers
+
+
+class _Reading:
+    """Pages of the spool, looked through for some users."""
+
+    def __init__(self, spool: Spool, with_lines: bool, wanted: Set[str]) -> None:
+        self.found: dict[str, list[Met]] = {}
+        self._spool = spool
+        self._with_lines = with_lines
+        self._wanted = wanted
+        self._known: set[int] = set()
+        self._newest: list[tuple[int, tuple[int, int], float]] = []
+        """For each page read: its request number, its place, and its newest time."""
+
+    def read_all(self) -> None:
+        for page in self._spool.sorted_pages():
+            self._read(page)
+        for user_id in self._wanted:
+            self.found.setdefault(user_id, [])
+
+    def read_beside(self, glances: Iterable[Glance]) -> None:
+        """The pages themselves, the ones beside them, and the starts of the stretches that they lead to."""
         for glance in glances:
-            for place in self._beside(glance):
-                if place not in known:
-                    known.add(place)
-                    self._read(place, found, wanted)
-        unknown = sorted({i for glance in glances for i in glance.old if i not in found})
+            record = self._spool.page(*glance.place)
+            near = [(glance.stretch, glance.sequence + step) for step in (-1, 0, 1)]
+            for place in [*near, (record.stitch, 0)] if record and record.stitch is not None else near:
+                if (page := self._spool.stored_page(*place)) is not None:
+                    self._read(page)
+
+    def look_up(self, ids: Iterable[str]) -> None:
+        """Users met on none of these pages, in the whole spool: some of them, where few pages can hold them."""
+        unknown = sorted({user_id for user_id in ids if user_id not in self.found})
         for user_id in unknown[:LOOKUPS_MAX]:
             pages = list(islice(self._spool.pages_around(user_id), LOOKUP_PAGES_MAX + 1))
             if len(pages) <= LOOKUP_PAGES_MAX:
-                found[user_id] = [place for page in pages for place in self._places(page, user_id)]
+                for page in pages:
+                    self._read(page)
+                self.found.setdefault(user_id, [])
+
+    def clock(self) -> dict[tuple[int, int], float]:
+        """What the service's clock had surely passed when the walk asked for each page."""
+        passed, found = float("-inf"), {}
+        for _, place, newest in sorted(self._newest):
+            passed = max(passed, newest - SETTLED_MARGIN_SECONDS)
+            found[place] = passed
         return found
 
-    def _beside(self, glance: Glance) -> list[tuple[int, int]]:
-        """The page, the ones beside it, and the start of the stretch that its own leads to."""
-        near = [(glance.stretch, glance.sequence + step) for step in (-1, 0, 1)]
-        record = self._spool.page(glance.stretch, glance.sequence)
-        return [*near, (record.stitch, 0)] if record and record.stitch is not None else near
-
-    def _read(self, place: tuple[int, int], found: dict[str, list[Place]], wanted: Set[str]) -> None:
-        page = self._spool.stored_page(*place)
-        if page is not None:
-            for row, user_id in enumerate(self._ids(page)):
-                if user_id in wanted:
-                    found.setdefault(user_id, []).append((*place, row))
-
-    def _places(self, page: SortedPage, user_id: str) -> Iterable[Place]:
-        return [(page.stretch, page.sequence, row) for row, i in enumerate(self._ids(page)) if i == user_id]
-
-    def _ids(self, page: SortedPage) -> list[str]:
+    def _read(self, page: SortedPage) -> None:
+        if page.page in self._known:
+            return
+        self._known.add(page.page)
         batch: Any = unpack(self._spool.payload(page.page), with_lines=self._with_lines)
-        ids: list[str] = batch.column("id").to_pylist()
-        return ids
+        users = _users_of(batch)
+        self._newest.append((page.asked, (page.stretch, page.sequence), max(user.updated_at for user in users)))
+        for row, user in enumerate(users):
+            if user.id in self._wanted:
+                met = Met(page.stretch, page.sequence, row, user.updated_at, row == len(users) - 1)
+                self.found.setdefault(user.id, []).append(met)
 
 
-def _times(encoded: EncodedPage) -> list[tuple[float, float]]:
-    """Each user's creation and last update, in seconds since 1970."""
-    batch: Any = encoded.batch
+def _seen(encoded: EncodedPage) -> list[Seen]:
+    return _users_of(encoded.batch)
+
+
+def _users_of(batch: Any) -> list[Seen]:
+    """The users of a page's columns, in list order; times in seconds since 1970."""
     created, updated = (batch.column(name).cast("int64").to_pylist() for name in ("created_at", "updated_at"))
-    return [(c / 1e6, u / 1e6) for c, u in zip(created, updated, strict=True)]
-
-
-def _glance(answer: AskedAgain, before: float) -> Glance:
-    ids, record = answer.encoded.ids, answer.record
-    times = dict(zip(ids, _times(answer.encoded), strict=True))
-    old = frozenset(i for i, (created, _) in times.items() if created < before)
-    settled = frozenset(i for i in old if times[i][1] < before)
-    return Glance(record.stretch, record.sequence, tuple(ids), old, settled, answer.is_follow_up)
+    ids = batch.column("id").to_pylist()
+    return [Seen(i, c / 1e6, u / 1e6) for i, c, u in zip(ids, created, updated, strict=True)]

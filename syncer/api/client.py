@@ -33,6 +33,7 @@ from syncer.api.protocol import (
     parse_user_exactly,
 )
 from syncer.api.redact import mark
+from syncer.api.retry_after import parse_http_date
 from syncer.api.throttle import Door
 from syncer.errors import ContractBroken, SyncerError, UsageError
 from syncer.model import (
@@ -121,6 +122,7 @@ class Client:
                 page = await self._parsed_page(verdict, on_next)
                 if isinstance(page, Page):
                     ask.good()
+                    self._note_date(verdict)
                     return page
                 await ask.again(page)
             elif isinstance(verdict, Struggling):
@@ -145,6 +147,12 @@ class Client:
             return replace(parse_page(found.envelope), body=answer.body, columns=found.columns)
         except PageError as error:
             return _retry(error, answer)
+
+    def _note_date(self, answer: Ok) -> None:
+        """When the run began by the service's clock: whether a user was there then is told by its own times."""
+        counters = self._run.counters
+        if not counters.began_at and answer.date is not None:
+            counters.began_at = int(parse_http_date(answer.date, self._run.wall_clock()) or 0)
 
     async def fetch_user(self, user_id: str) -> dict[str, object] | Gone:
         """The user's object, or ``Gone`` for 404. Raises ``SyncerError``."""

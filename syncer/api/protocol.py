@@ -38,6 +38,8 @@ class Ok:
 
     body: bytes
     request_id: str | None = None
+    date: str | None = None
+    """The service's clock, as the header says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def _classify_success(response: WireResponse, operation: Operation) -> Ok | Retr
         return _accepted(response)
     if status != 200:
         return Retry("contract", answer_error(response, f"success status {status} where only 200 is defined"))
-    return Ok(response.body, request_id_of(response.headers))
+    return Ok(response.body, request_id_of(response.headers), response.headers.get("date"))
 
 
 def answer_error(response: WireResponse, message: str) -> ApiError:

@@ -32,14 +32,14 @@ def parse_retry_after(value: str | None, response_date: str | None, now_epoch: f
         return None
     if _SECONDS.fullmatch(value):
         return float(value)
-    until = _parse_http_date(value, now_epoch)
+    until = parse_http_date(value, now_epoch)
     if until is None:
         return None
-    sent = None if response_date is None else _parse_http_date(response_date, now_epoch)
+    sent = None if response_date is None else parse_http_date(response_date, now_epoch)
     return max(0.0, until - (now_epoch if sent is None else sent))
 
 
-def _parse_http_date(text: str, now_epoch: float) -> float | None:
+def parse_http_date(text: str, now_epoch: float) -> float | None:
     """One of the three forms of RFC 9110, 5.6.7, as seconds since 1970."""
     match = next((found for form in _DATES if (found := form.fullmatch(text))), None)
     if match is None:

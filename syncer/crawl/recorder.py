@@ -48,5 +48,5 @@ class Recorder:
             await self._run_blocking(work)
 
     def _numbers(self) -> dict[str, int]:
-        counters = self._counters
-        return {"requests": counters.requests, "retries": counters.retries, "throttled": counters.throttled}
+        names = ("requests", "retries", "throttled", "began_at")
+        return {name: getattr(self._counters, name) for name in names}

@@ -68,6 +68,8 @@ class Scenario:
     """From this request on the service is gone."""
     outage_seconds: float = 0.0
     tombstones: bool = False
+    dated: bool = True
+    """Whether answers say what time it is, as HTTP demands of all that have a clock."""
     liar: str = ""
     """What the service does against its contract: empty for most."""
     lies: int = 10**9
@@ -130,6 +132,7 @@ def scenario(seed: int) -> Scenario:
         tombstones=r.random() < 0.5,
         liar=r.choice(LIARS) if r.random() < 0.08 else "",
         lies=r.choice([1, 10**9]),
+        dated=random.Random(f"dated {seed}").random() < 0.9,
     )
     return replace(drawn, changes_between=0) if ideal else _troubled(drawn, r)
 

@@ -249,7 +249,8 @@ class Service:
             self._lie(document, pagination, token, is_last)
         ids = sorted(user.id for user in users) if document["users"] else []
         self.served[token, sha256("\n".join(ids).encode()).digest()] = ids
-        return WireResponse(200, _JSON, orjson.dumps(document))
+        headers = {**_JSON, "date": show_date(_now())} if self.s.dated else _JSON
+        return WireResponse(200, headers, orjson.dumps(document))
 
     def _lies(self) -> bool:
         self.lies_left -= 1
