@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from syncer import export, proving, publishing
+from syncer import export, judging, proving, publishing
 from syncer.api.throttle import Door
 from syncer.crawl import crawler
 from syncer.crawl.repeats import Repeats
@@ -101,7 +101,7 @@ def test_a_run_that_ends_at_any_point_leaves_the_old_state_or_the_new_one_and_th
         assert disturbed.nights == ("complete",)
         if disturbed.runs == undisturbed.runs:
             break
-    assert at > {"request": 4, "store": 20, "work": 8}.get(blow, 40)
+    assert at > {"request": 4, "store": 20, "work": 8}.get(blow, 30)
 
 
 @pytest.mark.parametrize("liar", LIARS)
@@ -175,10 +175,11 @@ def test_a_last_page_that_is_dropped_is_found(monkeypatch: pytest.MonkeyPatch, t
 
     def forgetful(**named: Any) -> Any:
         encode = make_encoder(**named)
-        return lambda page: encode(replace(page, users=[], body=b"") if page.end else page)
+        return lambda page: encode(replace(page, users=[], body=b"", columns=None) if page.end else page)
 
     assert Page.__dataclass_fields__["end"]
-    monkeypatch.setattr(export, "make_encoder", forgetful)
+    for module in (export, judging):  # the look back would notice
+        monkeypatch.setattr(module, "make_encoder", forgetful)
     assert "a page that was never served" in found_by(tmp_path)
 
 
