@@ -242,3 +242,31 @@ def test_the_table_fits_a_terminal_and_says_what_changed(folder: Path, capsys: p
         (706, 6, True, False),
         (706, 0, False, True),
     ]
+
+
+def test_a_proof_says_what_it_proves_and_whether_a_signature_was_looked_at(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proof, manifest = folder / "proof.json", account_folder(folder) / ids_of(folder)[1] / "manifest.json"
+    where = f"snapshot {ids_of(folder)[1]} of {SID}"
+    assert main(["prove", "nobody", "previous", *flags(folder), "--output", str(proof)]) == 0
+    assert capsys.readouterr() == ("", f"nobody is not in {where}; the proof is in {proof}\n")
+    assert main(["prove", first_user(folder), "previous", *flags(folder)]) == 0
+    assert capsys.readouterr().err == f"{first_user(folder)} is in {where}\n"
+    check = ["prove", "--check", str(proof), "--manifest"]
+    assert main([*check, str(manifest)]) == 0
+    assert "give --trusted-keys if it is signed" in capsys.readouterr().err
+    pruned = manifest.rename(manifest.with_name("pruned.json"))
+    assert main([*check, str(pruned), "--trusted-keys", str(folder / "trusted_keys")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", [["prove", "nobody"], ["diff"]])
+def test_an_output_that_cannot_be_written_says_so_and_promises_no_resumption(
+    folder: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, *flags(folder), "--output", str(folder)]) == 2
+    assert "this is a folder; name a file" in capsys.readouterr().err
+    assert main([*command, *flags(folder), "--output", "/proc/x.parquet"]) == 6
+    error = capsys.readouterr().err
+    assert (error.endswith("run again\n"), "resumes" in error) == (True, False)

@@ -66,6 +66,7 @@ BROKEN = {
     "page 1 of stretch 0 comes after the end of its stretch": [replace(ONE[0], ending="end"), ONE[1]],
     "page 1 of stretch 0 has neither a next page nor an end, or both": [ONE[0], replace(ONE[1], end=None)],
     "stretch 0 stops after 1 pages without reaching another one": [ONE[0]],
+    "the end of the list was not reached": [ONE[0], replace(ONE[1], end="so")],  # type: ignore[arg-type]
     "stretch 0 leads to stretch 1, which is not there": [TWO[0]],
     "stretch 0 leads to stretch 0, which is not there": [replace(TWO[0], stitch=0)],
     "stretch 0 does not lead to the entry of stretch 1": [TWO[0], replace(TWO[1], token=Token("9")), TWO[2]],
@@ -74,6 +75,11 @@ BROKEN = {
     "stretch 1 holds no page around the user at which it was met": [MET[0], page(1, 0, "1", None, "de", ending="end")],
     "stretch 0 claims the end of the list but its last page has a next": [replace(ONE[0], ending="end")],
 }
+
+
+def test_an_ending_that_has_no_name_is_none() -> None:
+    (reason,) = prove_coverage([replace(TWO[0], ending="so"), *TWO[1:]]).reasons  # type: ignore[arg-type]
+    assert reason == "stretch 0 stops after 1 pages without reaching another one"
 
 
 @pytest.mark.parametrize(("reason", "pages"), BROKEN.items())

@@ -165,11 +165,12 @@ def test_users_erased_one_after_another_leave_a_chain_that_leads_back_to_what_wa
     for user_id in (nights()[0][20]["id"], nights()[0][30]["id"], gone_in_the_last_night):
         assert main(["erase", user_id, *at, *how]) == 0
     capsys.readouterr()
-    assert main(["verify", "--all", *at]) == 0
-    links = [line.strip() for line in capsys.readouterr().out.splitlines() if " next: " in line]
+    assert main(["verify", "--all", "--json", *at]) == 0
+    listed = json.loads(capsys.readouterr().out)["snapshots"]
+    links = [check["detail"] for one in listed for check in one["checks"] if check["name"] == "next"]
     older, newer = list_snapshot_ids(LocalStore(root), SIGNED)
     assert (older, newer) == ("20261122T020003Z", "20261123T020002Z")
-    assert links[-1] == f"ok      next: {newer} follows 20261122T020000Z, which this snapshot replaced"
+    assert links[-1] == f"{newer} follows 20261122T020000Z, which this snapshot replaced"
     erased = find_snapshot(LocalStore(root), SIGNED, "latest").manifest.erased
     assert erased is not None
     assert (erased.snapshot_id, [one.snapshot_id for one in erased.earlier]) == (

@@ -103,7 +103,7 @@ def test_verify_reads_the_changes_and_names_what_is_wrong(tmp_path: Path, users:
     assert failed(store, replace(manifest, changes=elsewhere)) == {
         "changes": "their parts are not in the snapshot's folder, or not called as parts are",
         "folders": f"{facts.files[0].path} is foreign",
-        "x/part": f"the part is not there: {tmp_path / 'x/part'} is not there",
+        "x/part": "the part is not there",
     }
     part = tmp_path / facts.files[0].path
     data = bytearray(part.read_bytes())

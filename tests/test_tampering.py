@@ -501,3 +501,32 @@ def test_no_value_anywhere_in_a_manifest_makes_a_command_stumble(
                 assert main([*command, *at]) in (0, 8), (command, path, value)
             assert "\x1b" not in capsys.readouterr().out
     assert judged > 300
+
+
+def hostile_cells(kind: Any, nullable: bool) -> tuple[Any, ...]:
+    values: tuple[Any, ...] = (-1, 0, 1 << 62, -(1 << 63)) if pa.types.is_integer(kind) else ("", "zzz", "\0", "é")
+    if pa.types.is_fixed_size_binary(kind):
+        values = (b"\0" * 32,)
+    return (*values, None) if nullable else values
+
+
+def test_no_value_anywhere_in_a_page_index_makes_verify_stumble(
+    plain: Adversary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page index of three pages, its hash in the manifest as it is then; prune and export read it too."""
+    signed = Adversary(plain.root)
+    path = signed.at(layout.page_index_path(SIGNED, LATEST))
+    table = pq.read_table(path, partitioning=None)
+    said = set()
+    for place, field in enumerate(table.schema):
+        for row in (0, 3, table.num_rows - 1):
+            for value in hostile_cells(field.type, field.nullable):
+                cells = table.column(place).to_pylist()
+                cells[row] = value
+                pq.write_table(table.set_column(place, field, pa.array(cells, field.type)), path)
+                signed.refresh()
+                signed.point()
+                said.add(found(signed, capsys).partition(": error: ")[2][:0] or "found")
+                assert main(["diff", "--destination", str(plain.root), "--account", SIGNED]) == 0
+                capsys.readouterr()
+    assert said == {"found"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
-from syncer.errors import UsageError
 from syncer.terminal import harmless, write_out
 
 if TYPE_CHECKING:
@@ -55,14 +55,15 @@ def run(args: argparse.Namespace) -> int:
     """Compare, write, print the counts."""
     settings = settings_of(args, with_accounts=False)
     from syncer.bulk.ledger import read_erased
-    from syncer.commands.naming import account_meant, open_existing
+    from syncer.commands.naming import account_meant, open_existing, output_file
     from syncer.snapshot.catalog import find_snapshot
 
     store = open_existing(settings.destination)
     sid = account_meant(store, args.account)
     old, new = find_snapshot(store, sid, args.old), find_snapshot(store, sid, args.new)
-    output = Path(args.output).expanduser() if args.output else None
-    diff = compare(store, old, new, output, read_erased(settings.state_dir / sid))
+    is_erased = read_erased(settings.state_dir / sid)
+    with output_file("--output", args.output) if args.output is not None else nullcontext() as path:
+        diff = compare(store, old, new, path, is_erased)
     write_out(_as_json(old, new, diff, args.output) if args.json else _as_text(old, new, diff))
     return 0
 
@@ -79,8 +80,6 @@ def compare(
     from syncer.snapshot.diff import Diff
     from syncer.snapshot.reading import read_users
 
-    if output is not None and output.is_dir():
-        raise UsageError(f"--output = {str(output)!a}: this is a folder", hint="name a file")
     diff = Diff(complete=old.manifest.verdict == new.manifest.verdict == "complete")
     sides = [
         refusing_erased(read_users(store, side.manifest), is_erased, side.manifest.snapshot_id, "nothing was written")

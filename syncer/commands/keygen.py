@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from syncer.commands.settings import Subparsers
 from syncer.errors import UsageError
@@ -30,11 +29,12 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "--identity: expected a name without spaces, quotes and wildcards", hint="such as ops@example.com"
         )
+    from syncer.commands.naming import output_file
     from syncer.snapshot.signing import create_key
     from syncer.snapshot.sshsig import fingerprint, signer_line
 
-    path = Path(args.path).expanduser()
-    public = create_key(path, args.identity)
+    with output_file("PATH", args.path) as path:
+        public = create_key(path, args.identity)
     write_out(signer_line(args.identity, public) + "\n")
     write_error(
         f"The key {fingerprint(public)} is in {path}: keep it where only exports run, and give it as signing_key.\n"

@@ -1,9 +1,13 @@
-"""Which account and which snapshot a command line means."""
+"""Which account, which snapshot and which file a command line means."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from syncer.accounts import is_account_sid
-from syncer.errors import UsageError
+from syncer.errors import StorageFailed, UsageError
 from syncer.snapshot.catalog import list_accounts
 from syncer.snapshot.store import LocalStore, Store, open_store
 
@@ -45,3 +49,15 @@ def account_meant(store: Store, sid: str | None) -> str:
     if len(accounts) > 1:
         raise UsageError("the destination holds several accounts", hint=f"give --account, one of {', '.join(accounts)}")
     return accounts[0]
+
+
+@contextmanager
+def output_file(flag: str, text: str) -> Iterator[Path]:
+    """The file that a flag names, while it is written. Raises UsageError for a folder; what fails does not resume."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        raise UsageError(f"{flag} = {text!a}: this is a folder", hint="name a file")
+    try:
+        yield path
+    except StorageFailed as error:
+        raise StorageFailed(error.message, hint=error.hint.replace("run again: it resumes", "run again")) from None

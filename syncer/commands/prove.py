@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.errors import SnapshotMismatch, UsageError
-from syncer.terminal import harmless, write_out
+from syncer.terminal import harmless, write_error, write_out
 
 if TYPE_CHECKING:
     from syncer.config import Settings
 
 _FILE_BYTES_MAX = 64 * 1024 * 1024
+_SIGNATURE_HINT = "do not rely on this manifest; ask whoever signs for the right one"
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -49,17 +50,18 @@ def run(args: argparse.Namespace) -> int:
         return _check(Path(args.check), Path(args.manifest), settings.trusted_keys)
     if args.user_id is None or args.manifest is not None:
         raise UsageError("give a user's id, or --check FILE with --manifest FILE", hint="see syncer prove --help")
-    if not args.user_id.isprintable():
-        raise UsageError("the user's id holds characters that no id has", hint="see syncer prove --help")
+    if not args.user_id or not args.user_id.isprintable():
+        raise UsageError("the user's id is empty, or holds characters that no id has", hint="see syncer prove --help")
     return _prove(args, settings)
 
 
 def _prove(args: argparse.Namespace, settings: Settings) -> int:
     from syncer.bulk.ledger import read_erased
     from syncer.commands.erased import refuse_erased
-    from syncer.commands.naming import account_meant, open_existing
+    from syncer.commands.naming import account_meant, open_existing, output_file
     from syncer.snapshot.catalog import find_snapshot
     from syncer.snapshot.evidence import build_proof, prove_user
+    from syncer.snapshot.files import put_file
 
     store = open_existing(settings.destination)
     sid = account_meant(store, args.account)
@@ -67,13 +69,14 @@ def _prove(args: argparse.Namespace, settings: Settings) -> int:
     proof = prove_user(store, published.manifest, published.sha256, args.user_id)
     shown = [row.id for block in proof.blocks for row in block.rows]  # that an erased user is absent may be proven
     refuse_erased(shown, read_erased(settings.state_dir / sid), proof.snapshot_id, "no proof was written")
-    data = build_proof(proof)
+    where = f"snapshot {proof.snapshot_id} of {proof.account_sid}"
     if args.output is None:
-        write_out(data.decode())
+        write_out(build_proof(proof).decode())
+        write_error(f"{proof.user_id} is {'' if proof.present else 'not '}in {where}")
     else:
-        from syncer.snapshot.files import put_file
-
-        put_file(Path(args.output).absolute(), data, replace=True)
+        with output_file("--output", args.output) as path:
+            put_file(path.absolute(), build_proof(proof), replace=True)
+        write_error(f"{proof.user_id} is {'' if proof.present else 'not '}in {where}; the proof is in {path}")
     return 0
 
 
@@ -83,6 +86,10 @@ def _check(proof_path: Path, manifest_path: Path, trusted_keys: Path | None) -> 
     manifest = _read(manifest_path)
     if trusted_keys is not None:
         _check_signature(manifest_path, manifest, trusted_keys)
+    else:
+        write_error(
+            "whether the manifest is the one that was published was not checked: give --trusted-keys if it is signed"
+        )
     proof = parse_proof(_read(proof_path))
     finding = check_proof(proof, manifest)
     where = f"snapshot {proof.snapshot_id} of {proof.account_sid}"
@@ -95,19 +102,20 @@ def _check(proof_path: Path, manifest_path: Path, trusted_keys: Path | None) -> 
 
 
 def _check_signature(path: Path, manifest: bytes, trusted_keys: Path) -> None:
+    from syncer.snapshot.layout import PRUNED_NAME, SIGNATURE_NAME
     from syncer.snapshot.signing import check_signature, load_trusted_keys
     from syncer.snapshot.sshsig import SignatureFault
 
     trusted = load_trusted_keys(trusted_keys)
-    signature = path.with_name(path.name + ".sig")
+    signature = path.with_name(SIGNATURE_NAME if path.name == PRUNED_NAME else path.name + ".sig")
     if not signature.exists():
-        raise SnapshotMismatch(f"{path} is not signed: {signature} is not there")
+        raise SnapshotMismatch(f"{path} is not signed: {signature} is not there", hint=_SIGNATURE_HINT)
     try:
         key = check_signature(_read(signature), manifest)
     except SignatureFault as fault:
-        raise SnapshotMismatch(f"{signature} {fault}") from None
+        raise SnapshotMismatch(f"{signature} {fault}", hint=_SIGNATURE_HINT) from None
     if trusted.name_of(key) is None:
-        raise SnapshotMismatch(f"{signature} is by a key that is not among the trusted keys")
+        raise SnapshotMismatch(f"{signature} is by a key that is not among the trusted keys", hint=_SIGNATURE_HINT)
 
 
 def _read(path: Path) -> bytes:
@@ -115,7 +123,10 @@ def _read(path: Path) -> bytes:
         with open(path, "rb") as file:
             data = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="name a file that can be read") from None
     if len(data) > _FILE_BYTES_MAX:
-        raise UsageError(f"{path} is longer than {_FILE_BYTES_MAX} bytes: it is neither a proof nor a manifest")
+        raise UsageError(
+            f"{path} is longer than {_FILE_BYTES_MAX} bytes: it is neither a proof nor a manifest",
+            hint="name another file",
+        )
     return data

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
         reports = [report for sid in sids for report in check_history(store, sid, trusted)]
         whole = check_whole(store, sids, everything=args.account is None)
         everything: list[Report | Whole] = [*reports, *whole]
-        write_out(_history_as_json(reports, whole) if args.json else "".join(map(_as_text, everything)))
+        text = "".join(_as_text(report, only_failed=True) for report in everything)
+        write_out(_history_as_json(reports, whole) if args.json else text)
         _raise_first(everything)
     else:
         sid = account_meant(store, args.account)
@@ -103,10 +104,27 @@ def _dumped(document: dict[str, object]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _as_text(report: Report | Whole) -> str:
+def _as_text(report: Report | Whole, *, only_failed: bool = False) -> str:
+    """A check to a line, the folders of the account left out of paths; then how many there were."""
     lines = [_headline(report)]
-    lines += [f"  {'ok' if check.ok else 'FAILED':6}  {check.name}: {check.detail}" for check in report.checks]
+    shown = report.failed if only_failed else report.checks
+    lines += [
+        _shorter(f"  {'ok' if check.ok else 'FAILED':6}  {check.name}: {check.detail}", report) for check in shown
+    ]
+    lines.append(f"  {len(report.checks) - len(report.failed)} of {len(report.checks)} checks passed")
     return harmless("\n".join(lines) + "\n")
+
+
+def _shorter(line: str, report: Report | Whole) -> str:
+    """Paths as a person reads them: those of this snapshot begin with its own folders, which its headline names."""
+    if isinstance(report, Report):
+        from syncer.snapshot import layout
+
+        for kind in layout.DATA_FOLDERS:
+            line = line.replace(layout.data_folder(kind, report.account_sid, report.snapshot_id), kind)
+        line = line.replace(layout.snapshot_folder(report.account_sid, report.snapshot_id) + "/", "")
+        line = line.replace(layout.account_folder(report.account_sid) + "/", "")
+    return line
 
 
 def _headline(report: Report | Whole) -> str:

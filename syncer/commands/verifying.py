@@ -119,10 +119,13 @@ def _coverage(store: Store, published: Published) -> Check:
     """The proof, made again from the page index alone."""
     from syncer.crawl.proof import prove_coverage
     from syncer.snapshot.pages import read_page_index
+    from syncer.snapshot.store import FileMissing
 
     manifest = published.manifest
     try:
         coverage = prove_coverage(read_page_index(store, manifest.page_index.path))
+    except FileMissing:
+        return Check("coverage", False, f"{manifest.page_index.path} is not there")
     except (SnapshotMismatch, StorageFailed) as error:
         return Check("coverage", False, error.message)
     if coverage.verdict != manifest.verdict:

@@ -17,6 +17,8 @@ from syncer.model import Check, PageRecord, Token, counted
 REASONS_MAX = 20
 """Reasons kept in words; a broken index of a million pages is as broken with twenty."""
 
+_ENDS: dict[str, str] = {"null": "next is null", "absent": "next is absent", "empty": "next is an empty string"}
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -150,7 +152,7 @@ def _gap(reading: _Reading, last: PageRecord) -> str:
             if last.end is not None
             else f"stretch {last.stretch} claims the end of the list but its last page has a next"
         )
-    if last.ending is None or last.stitch is None:
+    if last.ending not in ("entry", "met") or last.stitch is None:
         return f"stretch {last.stretch} stops after {last.sequence + 1} pages without reaching another one"
     if last.stitch <= last.stretch or last.stitch not in reading.stretches:
         return f"stretch {last.stretch} leads to stretch {last.stitch}, which is not there"
@@ -165,7 +167,8 @@ def _end_check(reading: _Reading, path: list[int]) -> Check:
     last = reading.stretches[path[-1]].last if path else None
     if last is None or last.end is None:
         return Check("end_of_list", False, "the end of the list was not reached")
-    spelling = {"null": "next is null", "absent": "next is absent", "empty": "next is an empty string"}[last.end]
+    if (spelling := _ENDS.get(last.end)) is None:
+        return Check("end_of_list", False, "the last page names an end that no list has")
     return Check("end_of_list", True, f"reached: {spelling}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 _Choice = TypeVar("_Choice", bound=str)
@@ -53,9 +53,9 @@ class Shape:
         """A time that knows its zone, as RFC 3339 writes it."""
         text = self.text(key)
         try:
-            if datetime.fromisoformat(text).tzinfo is not None:
+            if (time := datetime.fromisoformat(text)).tzinfo is not None and time.astimezone(UTC):
                 return text
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
         raise ShapeFault(f"{self.name_of(key)} is not a time with its zone")
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _KEY_BYTES_MAX = 16 * 1024
 _SIGNERS_BYTES_MAX = 1024 * 1024
+_TRUSTED_HINT = "name the file with the lines that `syncer keygen` printed"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -115,9 +116,9 @@ def load_trusted_keys(path: Path) -> TrustedKeys:
         with open(path, "rb") as file:
             text = file.read(_SIGNERS_BYTES_MAX).decode()
     except OSError as error:
-        raise UsageError(f"the trusted keys {path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"the trusted keys {path} cannot be read: {error.strerror}", hint=_TRUSTED_HINT) from None
     except UnicodeDecodeError:
-        raise UsageError(f"the trusted keys {path} are not text") from None
+        raise UsageError(f"the trusted keys {path} are not text", hint=_TRUSTED_HINT) from None
     return parse_allowed_signers(text, str(path))
 
 
@@ -152,7 +153,9 @@ def _read_private(path: Path) -> bytes:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode) or facts.st_mode & 0o077:
-                raise UsageError(f"the signing key {path} can be read by others: run chmod 600 on it")
+                raise UsageError(f"the signing key {path} can be read by others", hint="run chmod 600 on it")
             return file.read(_KEY_BYTES_MAX)
     except OSError as error:
-        raise UsageError(f"the signing key {path} cannot be read: {error.strerror}") from None
+        raise UsageError(
+            f"the signing key {path} cannot be read: {error.strerror}", hint="make one with `syncer keygen`"
+        ) from None

@@ -34,6 +34,7 @@ _SIGNER = re.compile(
     (?P<type>(?:ssh|ecdsa|sk)-\S+)\s+(?P<key>[A-Za-z0-9+/=]+)(?:\s.*)?""",
     re.X,
 )
+_LINE_HINT = "it reads NAME KEYTYPE KEY, as `syncer keygen` prints it; see ssh-keygen(1)"
 _NAMESPACES = re.compile(r'namespaces="([^"]*)"')
 
 
@@ -131,7 +132,7 @@ def parse_allowed_signers(text: str, where: str) -> TrustedKeys:
 def _read_signer(line: str, where: str, names: dict[bytes, str]) -> None:
     match = _SIGNER.fullmatch(line)
     if not match:
-        raise UsageError(f"{where}: this is not a line of an allowed_signers file", hint="see ssh-keygen(1)")
+        raise UsageError(f"{where}: this is not a line of an allowed_signers file", hint=_LINE_HINT)
     namespaces = _namespaces(match["options"] or "", where)
     if match["type"].encode() != KEY_TYPE or not any(fnmatchcase(NAMESPACE, pattern) for pattern in namespaces):
         return

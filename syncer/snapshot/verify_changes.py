@@ -20,7 +20,7 @@ from syncer.snapshot.manifest import ChangesFacts, FileFacts, Manifest
 from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.store import FileMissing, Store
-from syncer.snapshot.verify_files import verdict
+from syncer.snapshot.verify_files import absence, verdict
 
 _NOW = ("created", "updated", "deleted", "returned", "unchanged")
 """Words for users that are in the new snapshot."""
@@ -79,8 +79,8 @@ def _read_part(store: Store, facts: FileFacts, reading: _Reading) -> Check:
             check_counts(part, facts)
     except PartFault as fault:
         return Check(facts.path, False, f"the part {fault}")
-    except FileMissing as missing:
-        return Check(facts.path, False, f"the part is not there: {missing.message}")
+    except FileMissing:
+        return Check(facts.path, False, f"the part {absence(store, facts.path)}")
     finally:
         reading.largest_id = part.largest
     return Check(facts.path, True, f"{facts.rows} changes, {facts.bytes} bytes, sha256 as in the manifest")

@@ -24,6 +24,11 @@ def verdict(name: str, problems: list[str], well: str) -> Check:
     return Check(name, not problems, "; ".join(problems) if problems else well)
 
 
+def absence(store: Store, path: str) -> str:
+    """A half sentence about a file that could not be opened."""
+    return "is not a file" if store.exists(path) else "is not there"
+
+
 def bytes_problem(file: BinaryIO, size: int, sha256: str) -> str:
     """A half sentence that follows the file's name; empty when size and hash are right."""
     found_size, found_sha256 = hash_file(file, size)
@@ -80,7 +85,9 @@ def check_tree_file(store: Store, manifest: Manifest, rows: tuple[bytes, bytes] 
             if problem := bytes_problem(file, facts.bytes, facts.sha256):
                 return [Check("tree", False, f"{facts.path} {problem}")]
             table = read_tree(file, facts.path)
-    except (FileMissing, SnapshotMismatch) as error:
+    except FileMissing:
+        return [Check("tree", False, f"{facts.path} {absence(store, facts.path)}")]
+    except SnapshotMismatch as error:
         return [Check("tree", False, error.message)]
     root, leaves = root_of_table(table)
     if (leaves, root.hex()) != (facts.leaves, facts.root):
@@ -123,7 +130,7 @@ def check_rejects(store: Store, manifest: Manifest) -> list[Check]:
         with store.open(facts.path) as file:
             problem = _rejects_problem(file, facts)
     except FileMissing:
-        problem = "is not there"
+        problem = absence(store, facts.path)
     return [Check("rejects", not problem, f"{facts.path} {problem}" if problem else f"{facts.count} kept whole")]
 
 

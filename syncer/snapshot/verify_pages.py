@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
@@ -15,7 +16,7 @@ from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.page_cover import PageCover, PageSpan
 from syncer.snapshot.pages import read_page_columns
 from syncer.snapshot.store import FileMissing, Store
-from syncer.snapshot.verify_files import bytes_problem, verdict
+from syncer.snapshot.verify_files import absence, bytes_problem, verdict
 
 _SPAN_COLUMNS = ("stretch", "sequence", "users", "rejects", "min_id", "max_id", "digest")
 
@@ -39,21 +40,36 @@ def read_index(store: Store, manifest: Manifest) -> tuple[Index | None, Check]:
         with store.open(facts.path) as file:
             if problem := bytes_problem(file, facts.bytes, facts.sha256):
                 return None, Check("page_index", False, f"{facts.path} {problem}")
-            index = _index(read_page_columns(file, facts.path, _SPAN_COLUMNS))
-    except (FileMissing, SnapshotMismatch) as error:
+            index = _index(read_page_columns(file, facts.path, _SPAN_COLUMNS), facts.path)
+    except FileMissing:
+        return None, Check("page_index", False, f"{facts.path} {absence(store, facts.path)}")
+    except SnapshotMismatch as error:
         return None, Check("page_index", False, error.message)
     ok = index.pages == facts.rows
     return index, Check("page_index", ok, f"{index.pages} pages" + ("" if ok else f" instead of {facts.rows}"))
 
 
-def _index(batches: Iterator[Any]) -> Index:
+def _index(batches: Iterator[Any], path: str) -> Index:
     index = Index()
     for batch in batches:
+        if not _is_possible(batch):
+            raise SnapshotMismatch(f"{path} holds a page that no list has")
         index.pages += batch.num_rows
         index.accepted += sum(batch.column("users").to_pylist()) - sum(batch.column("rejects").to_pylist())
         index.rejects += sum(batch.column("rejects").to_pylist())
         index.spans.append(batch.filter(batch.column("min_id").is_valid()))
     return index
+
+
+def _is_possible(batch: Any) -> bool:
+    """Whether each page has a smallest and a largest id, or neither, and no fewer users than rejects."""
+    low, high, users, rejects = (batch.column(name) for name in ("min_id", "max_id", "users", "rejects"))
+    rules = (
+        pc.equal(low.is_valid(), high.is_valid()),
+        pc.fill_null(pc.less_equal(low, high), True),
+        pc.and_(pc.less_equal(0, rejects), pc.less_equal(rejects, users)),
+    )
+    return all(pc.all(rule, min_count=0).as_py() for rule in rules)
 
 
 def page_spans(index: Index) -> Iterator[PageSpan]:

@@ -16,7 +16,7 @@ from syncer.snapshot.page_cover import PageCover
 from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts
 from syncer.snapshot.reading import read_part
 from syncer.snapshot.store import FileMissing, Store
-from syncer.snapshot.verify_files import verdict
+from syncer.snapshot.verify_files import absence, verdict
 
 
 @dataclass(slots=True)
@@ -69,8 +69,8 @@ def _read_part(store: Store, manifest: Manifest, facts: FileFacts, reading: Read
             check_counts(part, facts)
     except PartFault as fault:
         return Check(facts.path, False, f"the part {fault}")
-    except FileMissing as missing:
-        return Check(facts.path, False, f"the part is not there: {missing.message}")
+    except FileMissing:
+        return Check(facts.path, False, f"the part {absence(store, facts.path)}")
     finally:
         reading.rows += part.rows
         reading.deleted += part.deleted
