@@ -60,44 +60,6 @@ def receipts(tmp_path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (tmp_path / "state" / SID / "receipts.ndjson").read_bytes().splitlines()]
 
 
-GOOD_LATER = [
-    *("429:0", "429:1", "500", "502", "503:0", "504", "408", "425"),
-    *("reset", "cut", "cut-close", "bad-encoding", "html200"),
-]
-
-
-@pytest.mark.parametrize("kind", GOOD_LATER)
-def test_what_passes_is_tried_again(run: Any, service: Emulator, ids: Iterator[str], kind: str, tmp_path: Path) -> None:
-    user_id = next(ids)
-    break_next(service, kind)
-    code, out, _ = run("fetch", user_id)
-    assert (code, json.loads(out)["id"]) == (0, user_id)
-    break_next(service, kind)
-    assert run("delete", user_id, "--yes")[0] == 0
-    (receipt,) = receipts(tmp_path)
-    # Answers cut on the way reach the service first; nothing else is attempted twice for the emulator.
-    assert (receipt["id"], receipt["outcome"]) == (user_id, "accepted")
-
-
-FINAL = [("400", 5), ("401", 3), ("403", 3), ("405", 5), ("409", 5), ("410", 5), ("422", 5), ("redirect", 5)]
-
-
-@pytest.mark.parametrize(("kind", "code"), FINAL)
-def test_what_stays_has_its_exit_code(
-    run: Any, service: Emulator, ids: Iterator[str], kind: str, code: int, tmp_path: Path
-) -> None:
-    user_id = next(ids)
-    break_next(service, kind, 50)
-    assert run("fetch", user_id)[0] == code
-    assert run("delete", user_id, "--yes")[0] == code
-    (receipt,) = receipts(tmp_path)
-    assert (receipt["id"], receipt["outcome"], receipt["attempts"]) == (user_id, "failed", 1)
-    assert SECRET not in receipt["error"]
-    break_next(service, kind, 0)
-    assert run("delete", user_id, "--yes")[0] == 0
-    assert [receipt["outcome"] for receipt in receipts(tmp_path)] == ["failed", "accepted"]
-
-
 @pytest.mark.parametrize("kind", ["500", "reset", "stall", "json-broken"])
 def test_what_never_passes_ends_with_code_4_and_is_in_doubt(
     run: Any, service: Emulator, ids: Iterator[str], kind: str, tmp_path: Path

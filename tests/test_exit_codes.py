@@ -70,6 +70,22 @@ def test_so_does_a_request_for_one_user(verb: str, status: int, form: str) -> No
     assert_one_safe_sentence(ended)
 
 
+@pytest.mark.parametrize(
+    ("verb", "statuses"), [("fetch", (201, 202, 204, 206, 300, 304)), ("delete", (201, 206, 300, 304))]
+)
+def test_a_success_that_is_not_defined_is_refused_for_one_user_too(verb: str, statuses: tuple[int, ...]) -> None:
+    for status in statuses:
+        ended = outcome(verb, served(status, "errors"))
+        assert isinstance(ended, SyncerError)
+        assert (status, ended.exit_code) == (status, 5)
+        assert_one_safe_sentence(ended)
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_a_deletion_is_accepted_by_its_status(status: int) -> None:
+    assert getattr(outcome("delete", WireResponse(status, {}, b"")), "outcome", None) == "accepted"
+
+
 @pytest.mark.parametrize("form", BODY_FORMS)
 def test_a_user_that_is_not_there_is_no_failure_whatever_the_body(form: str) -> None:
     for verb in ("fetch", "delete"):
