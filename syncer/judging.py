@@ -9,6 +9,7 @@ from datetime import datetime
 from syncer.crawl.spool import rejects_lines
 from syncer.errors import CoverageNotProven, GuardTripped
 from syncer.guards import Before, Limits, Now, find_tripped
+from syncer.model import counted
 from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, SETTLED_MARGIN_SECONDS, Look, Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
@@ -132,19 +133,19 @@ async def _stage_again(run: Run, proven: Proven) -> Proven:
 def note_erased(run: Run, proven: Proven) -> None:
     """Nobody comes back unnoticed: neither from the API nor with a copy of old snapshots."""
     if rows := proven.left_out.rows:
-        users = "1 erased user was" if rows == 1 else f"{rows} erased users were"
-        run.notes.append(f"{users} served again, and left out of the snapshot")
+        verb = "was" if rows == 1 else "were"
+        run.notes.append(f"{counted(rows, 'erased user')} {verb} served again, and left out of the snapshot")
     if run.previous and proven.gone and (held := proven.gone.erased):
         run.notes.append(
-            f"the snapshot {run.previous.manifest.snapshot_id} holds {held} erased {'user' if held == 1 else 'users'}:"
+            f"the snapshot {run.previous.manifest.snapshot_id} holds {counted(held, 'erased user')}:"
             " `syncer erase` without ids takes them out"
         )
 
 
 def note_changes(run: Run, proven: Proven) -> None:
     if proven.changes is not None:
-        counted = [f"{count} {word}" for word, count in proven.changes.counts.items() if count and word != "unchanged"]
-        run.notes.append(f"changes since {proven.changes.previous}: {', '.join(counted) or 'none'}")
+        words = [f"{count:,} {word}" for word, count in proven.changes.counts.items() if count and word != "unchanged"]
+        run.notes.append(f"changes since {proven.changes.previous}: {', '.join(words) or 'none'}")
 
 
 def check_guards(run: Run, proven: Proven) -> None:

@@ -203,6 +203,8 @@ class Counters:
     requests_before: int = 0
     began_at: int = 0
     """The service's clock at the first page of the run, in seconds since 1970; 0 where it does not say."""
+    by_id: bool = False
+    """Users are asked for one by one: there are no pages to tell of."""
 
 
 Send = Callable[["WireRequest"], Awaitable["WireResponse"]]

@@ -62,7 +62,7 @@ def progress_line(account_sid: str, counters: Counters, speeds: Speeds, seconds:
     parts = [
         f"{account_sid}: {counters.phase}",
         f"{_users(counters)} users",
-        f"{counters.pages:,} pages",
+        *([] if counters.by_id else [f"{counters.pages:,} pages"]),
         f"{speeds.users:,.0f} users/s",
         f"{speeds.requests:.1f} requests/s",
     ]
@@ -81,8 +81,9 @@ def display_rows(account_sid: str, counters: Counters, speeds: Speeds, width: in
     """One account in the live display: its figures, and below them what it is doing; no row is wider than that."""
     left = seconds_left(counters, speeds.users)
     name = f"{account_sid[:4]}..{account_sid[-5:]}"
+    pages = "-" if counters.by_id else f"{counters.pages:,}"
     figures = (
-        f"{name:11} {_users(counters):>20} {counters.pages:>9,} {speeds.users:>9,.0f} {speeds.requests:>7.1f} "
+        f"{name:11} {_users(counters):>20} {pages:>9} {speeds.users:>9,.0f} {speeds.requests:>7.1f} "
         f"{counters.throttled:>5,} {show_duration(left) if left is not None else '-':>8}"
     )
     doing = f"  {counters.phase}" + (f": waiting for {counters.waiting_for}" if counters.waiting_for else "")

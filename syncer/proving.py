@@ -161,11 +161,12 @@ def _gone_words(gone: Gone) -> str:
     if gone.unreadable:
         return f"cannot be told: {gone.unreadable}"
     purged = f"; {gone.purged} more had a tombstone" if gone.purged else ""
-    return f"{gone.vanished or 'no'} users of the last snapshot are gone without a tombstone{purged}"
+    vanished = f"{counted(gone.vanished, 'user')}" if gone.vanished else "no user"
+    return f"{vanished} of the last snapshot gone without a tombstone{purged}"
 
 
 def _erased_words(rows: int) -> str:
-    return f"{rows or 'none'} of the users served were erased before{', and left out' if rows else ''}"
+    return f"{counted(rows, 'erased user')} served again, and left out" if rows else "no erased user was served"
 
 
 def _judge(spool: Spool, task: StagingTask, merged: MergeFacts, coverage: Coverage) -> Repeats:

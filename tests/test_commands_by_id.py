@@ -116,7 +116,7 @@ def test_nothing_is_sent_without_agreement(run: Any, service: Emulator, ids: Ite
     user_id, before = next(ids), len(service.log())
     code, out, err = run("delete", user_id)
     assert (code, out) == (2, "")
-    assert f"1 users of account {SID}" in err
+    assert f"1 user of account {SID}" in err
     assert run("delete", user_id, "--dry-run")[:2] == (0, f"{user_id}\n")
     assert run("delete", user_id, "bad one", "--yes")[0] == 2
     assert run("delete", "--yes")[0] == 2
@@ -124,7 +124,7 @@ def test_nothing_is_sent_without_agreement(run: Any, service: Emulator, ids: Ite
     assert not (tmp_path / "state").exists() or receipts(tmp_path) == []
 
 
-@pytest.mark.parametrize(("typed", "code"), [("delete 1 users of " + SID, 0), ("yes", 2), ("", 2)])
+@pytest.mark.parametrize(("typed", "code"), [("delete 1 user of " + SID, 0), ("yes", 2), ("", 2)])
 def test_a_person_types_the_number_and_the_account(
     run: Any, ids: Iterator[str], monkeypatch: pytest.MonkeyPatch, typed: str, code: int, tmp_path: Path
 ) -> None:

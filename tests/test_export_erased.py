@@ -53,7 +53,7 @@ def test_erased_users_who_are_served_again_are_left_out_and_the_changes_are_writ
         assert checks(tmp_path / "exports") == []
         assert users(tmp_path / "exports")[-1] == [u["id"] for u in service.truth() if u["id"] not in gone]
         assert (manifest["users"], "erased" in manifest) == (392, False)
-        detail = "10 of the users served were erased before, and left out"
+        detail = "10 erased users served again, and left out"
         assert manifest["checks"]["erased"] == {"ok": True, "detail": detail}
         assert "10 erased users were served again, and left out of the snapshot" in said
         assert sorted(word for word, _ in changes(tmp_path, manifest)) == ["created", "created", "updated"]
@@ -83,7 +83,7 @@ def test_erased_users_of_a_restored_snapshot_are_noticed_and_no_change(tmp_path:
         (tmp_path / "copy").rename(tmp_path / "exports")
         manifest, said = night(service, tmp_path, *BOTH)
         assert changes(tmp_path, manifest) == []  # half of the users are gone, and no guard trips either
-        assert manifest["checks"]["vanished"]["detail"].startswith("no users of the last snapshot are gone")
+        assert manifest["checks"]["vanished"]["detail"].startswith("no user of the last snapshot gone")
         assert "holds 100 erased users: `syncer erase` without ids takes them out" in said
         where = ["--destination", str(tmp_path / "exports"), "--state-dir", str(tmp_path / "state")]
         for command in (["diff"], ["prove", gone[3], "previous"], ["fetch", "--from", "previous"]):

@@ -192,3 +192,13 @@ def test_what_an_earlier_process_fetched_says_nothing_about_today(caplog: pytest
         run_virtual(work())
     assert "102,000 users" in caplog.records[-1].getMessage()
     assert "200 users/s, 2.0 requests/s" in caplog.records[-1].getMessage()
+
+
+def test_where_users_are_asked_for_by_id_no_pages_are_told_of() -> None:
+    counters = Counters(users=3, users_expected=10, phase="fetching", by_id=True)
+    assert progress_line(SID, counters, Speeds(0, 0), 1.0) == (
+        f"{SID}: fetching, 3 (30%) users, 0 users/s, 0.0 requests/s, 1.0 s so far"
+    )
+    assert display_rows(SID, counters, Speeds(0, 0), 80)[0].split() == [
+        "AC01..bcdef", "3", "(30%)", "-", "0", "0.0", "0", "-",
+    ]  # fmt: skip

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import orjson
 
 from syncer.errors import StorageFailed, UsageError
+from syncer.model import counted
 
 ID_PATTERN = re.compile("comms_pushnotificationuser_[0-7][a-hjkmnpqrstv-z0-9]{25,34}")
 """The pattern of the API's own description (twilio_comms_v1.yaml), anchored at both ends."""
@@ -57,7 +58,7 @@ def choose(given: Iterable[Given]) -> Chosen:
     if malformed:
         what = "1 is not a user id" if len(malformed) == 1 else f"{len(malformed)} are not user ids"
         raise UsageError(
-            f"of {count} ids given, {what}, and nothing was sent:\n  " + "\n  ".join(malformed),
+            f"of {counted(count, 'id')} given, {what}, and nothing was sent:\n  " + "\n  ".join(malformed),
             hint="an id is comms_pushnotificationuser_ and 26 to 35 characters",
         )
     return Chosen(tuple(seen), count - len(seen))

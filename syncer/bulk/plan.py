@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from syncer.bulk.ids import Chosen
 from syncer.errors import UsageError
+from syncer.model import counted
 
 DELETES_MAX = 1000
 """More than this in one run is asked for by number: a wrong file is usually a long one."""
@@ -25,14 +26,14 @@ class DeletePlan:
     @property
     def confirmation(self) -> str:
         """What a person types to agree."""
-        return f"delete {len(self.send)} users of {self.account_sid}"
+        return f"delete {counted(len(self.send), 'user')} of {self.account_sid}"
 
     def summary(self) -> str:
         """One sentence."""
-        notes = [f"{self.done_before} have a receipt already"] if self.done_before else []
-        notes += [f"{self.repeated} were given again"] if self.repeated else []
+        notes = [f"{self.done_before:,} with a receipt already"] if self.done_before else []
+        notes += [f"{self.repeated:,} given again"] if self.repeated else []
         rest = f"; {', '.join(notes)}" if notes else ""
-        return f"{len(self.send)} users of account {self.account_sid} to delete{rest}"
+        return f"{counted(len(self.send), 'user')} of account {self.account_sid} to delete{rest}"
 
 
 def plan_deletes(account_sid: str, chosen: Chosen, is_final: Callable[[str], bool], deletes_max: int) -> DeletePlan:
@@ -40,7 +41,7 @@ def plan_deletes(account_sid: str, chosen: Chosen, is_final: Callable[[str], boo
     send = tuple(user_id for user_id in chosen.ids if not is_final(user_id))
     if len(send) > deletes_max:
         raise UsageError(
-            f"{len(send)} users would be deleted, and the limit is {deletes_max}: nothing was sent",
+            f"{counted(len(send), 'user')} would be deleted, and the limit is {deletes_max:,}: nothing was sent",
             hint=f"if that is what you mean, add --max {len(send)}",
         )
     return DeletePlan(account_sid, send, chosen.repeated, len(chosen.ids) - len(send))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from syncer.errors import CredentialsRefused, GaveUp, PartlyDone, StorageFailed, SyncerError
+from syncer.model import counted
 
 GIVE_UPS_IN_A_ROW_MAX = 16
 """So many ids given up without one good answer between them: the service is down, and the rest is not tried."""
@@ -101,7 +102,8 @@ def verdict(ended: Ended, done_before: int = 0) -> SyncerError | None:
     if len(reasons) == 1 and not ended.done and not done_before:
         return first
     return PartlyDone(
-        f"{len(ended.failures)} of {len(ended.failures) + ended.done} ids failed, the first with: {first.message}",
+        f"{len(ended.failures):,} of {counted(len(ended.failures) + ended.done, 'id')} failed, the first with:"
+        f" {first.message}",
         hint="run the same command again: it goes on with these",
         request_id=first.request_id,
     )

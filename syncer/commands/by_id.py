@@ -43,8 +43,10 @@ def chosen_ids(args: argparse.Namespace) -> Chosen:
     """The ids given as arguments or in a file. Raises UsageError."""
     from syncer.bulk.ids import choose, of_arguments, of_file, of_stream
 
-    if bool(args.ids) == bool(args.ids_file):
-        raise UsageError("no ids were given, or in two ways at once", hint="give ids as arguments, or --ids-file FILE")
+    if args.ids and args.ids_file:
+        raise UsageError("ids were given in two ways at once", hint="give them as arguments, or in --ids-file FILE")
+    if not args.ids and not args.ids_file:
+        raise UsageError("no ids were given", hint="give them as arguments, or in --ids-file FILE")
     if args.ids:
         return choose(of_arguments(args.ids))
     if args.ids_file == "-":

@@ -12,6 +12,7 @@ from syncer.commands.confirming import add_change_arguments, confirm
 from syncer.commands.settings import Subparsers, settings_of
 from syncer.errors import GaveUp, PartlyDone, SyncerError, UsageError
 from syncer.logs import tell
+from syncer.model import counted
 from syncer.terminal import write_out
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _verdict(plan: DeletePlan, deletion: Deletion) -> SyncerError | None:
         return None
     kind = PartlyDone if deletion.seen_gone else GaveUp
     return kind(
-        f"{len(deletion.still_there)} users were still there when the wait ended, {deletion.seen_gone} were gone",
+        f"{counted(len(deletion.still_there), 'user')} still there when the wait ended, {deletion.seen_gone:,} gone",
         hint="the deletions were accepted; run the same command with --wait later",
     )
 
@@ -138,9 +139,12 @@ def _report(
         tell(f"failed: {user_id}: {error}")
     for user_id in deletion.still_there:
         tell(f"still there: {user_id}")
-    said = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.items() if count)
-    untried = f", {ended.untried} not tried" if ended.untried else ""
-    tell(f"{len(ids)} users of {plan.account_sid}: {said or 'none done'}{untried}; receipts in {receipts.path}")
+    said = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in counts.items() if count)
+    untried = f", {ended.untried:,} not tried" if ended.untried else ""
+    tell(
+        f"{counted(len(ids), 'user')} of {plan.account_sid}: {said or 'none done'}{untried}; receipts in"
+        f" {receipts.path}"
+    )
 
 
 def _show(plan: DeletePlan, args: argparse.Namespace) -> int:

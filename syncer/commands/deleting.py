@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from syncer.accounts import Account
 from syncer.blocking import BlockingThread
@@ -17,7 +16,7 @@ from syncer.client import Client, Deleted
 from syncer.commands.by_id import connect
 from syncer.config import Settings
 from syncer.model import Counters
-from syncer.progress import Progress
+from syncer.progress import Mode, Progress
 
 _TO_BE_SEEN_GONE = ("accepted", "presumed")
 
@@ -40,10 +39,10 @@ async def delete_all(
     ids: tuple[str, ...],
     receipts: Receipts,
     wait_seconds: float | None,
-    progress: Literal["auto", "always", "never"],
+    progress: Mode,
 ) -> Deletion:
     """Carry out the plan, then wait for all ``ids`` if that is asked for. Raises SyncerError."""
-    counters = Counters(users_expected=len(plan.send), phase="deleting")
+    counters = Counters(users_expected=len(plan.send), phase="deleting", by_id=True)
     still_there: list[str] = []
     awaited: list[str] = []
     with BlockingThread() as thread:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from syncer.commands.confirming import add_change_arguments, confirm
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
 from syncer.errors import UsageError
+from syncer.model import counted
 from syncer.terminal import harmless, write_out
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ def _carry_out(store: Store, settings: Settings, plan: ErasePlan, chosen: Chosen
 def _confirm(plan: ErasePlan, chosen: Chosen, args: argparse.Namespace) -> None:
     """What only finishes a run that was killed was agreed to then."""
     if chosen.ids or plan.rewrite:
-        words = f"erase {len(chosen.ids)} users of {plan.account_sid}"
-        summary = f"{words}: {len(plan.rewrite)} snapshots are written anew without them"
+        words = f"erase {counted(len(chosen.ids), 'user')} of {plan.account_sid}"
+        summary = f"{words}: {counted(len(plan.rewrite), 'snapshot')} to be written anew"
         confirm(args, words=words, summary=summary, unchanged="nothing was changed")
 
 
@@ -125,10 +126,11 @@ def _as_json(plan: ErasePlan, dry_run: bool) -> str:
 def _as_text(plan: ErasePlan, dry_run: bool) -> str:
     verb = "would be" if dry_run else "was"
     lines = [
-        f"{r.old.manifest.snapshot_id} {verb} written anew as {r.new_id}, without {len(r.held)} users"
+        f"{r.old.manifest.snapshot_id} {verb} written anew as {r.new_id}, without {counted(len(r.held), 'user')}"
         for r in plan.rewrite
     ]
     lines += [
         f"what was left of {snapshot} {verb} removed" for snapshot in (*plan.leftovers, *plan.remove, *plan.forget)
     ]
-    return harmless("\n".join(lines or ["nothing names a user who is to be erased"]) + "\n")
+    nothing = "nothing below the destination names a user who is to be erased"
+    return harmless("\n".join(lines or [nothing]) + "\n")

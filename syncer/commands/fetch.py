@@ -109,9 +109,9 @@ def _report(args: argparse.Namespace, sid: str, chosen: Chosen, fetched: Fetched
         tell(f"gone: {user_id}")
     for user_id, error in failures:
         tell(f"failed: {user_id}: {error}")
-    untried = f", {fetched.ended.untried} not tried" if fetched.ended.untried else ""
+    untried = f", {fetched.ended.untried:,} not tried" if fetched.ended.untried else ""
     if sys.stderr.isatty() or len(chosen.ids) > 1:
-        tell(f"{fetched.found} found, {len(gone)} gone, {len(failures)} failed{untried}")
+        tell(f"{fetched.found:,} found, {len(gone):,} gone, {len(failures):,} failed{untried}")
 
 
 def _write_gone(path: Path, gone: list[str]) -> None:

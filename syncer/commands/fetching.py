@@ -20,7 +20,7 @@ from syncer.client import Client
 from syncer.commands.by_id import connect
 from syncer.config import Settings
 from syncer.model import Counters
-from syncer.progress import Progress
+from syncer.progress import Mode, Progress
 from syncer.snapshot.exact import one_line
 from syncer.snapshot.user_file import write_user_file
 from syncer.terminal import write_error, write_out
@@ -57,7 +57,9 @@ async def fetch_to_out(settings: Settings, account: Account, ids: Sequence[str],
 
     in_order = InOrder[tuple[str, "bytes | Failed | None"]](give, AHEAD_MAX)
     index_of = {user_id: index for index, user_id in enumerate(ids)}
-    async with Progress({account.sid: counters}, args.progress, sys.stderr):
+    # A display that is drawn again and again would run into users that are written to the same terminal.
+    progress: Mode = "never" if args.progress == "auto" and sys.stdout.isatty() else args.progress
+    async with Progress({account.sid: counters}, progress, sys.stderr):
         async with connect(settings, account, counters) as client:
 
             async def work(user_id: str) -> bytes | None:
@@ -127,4 +129,4 @@ async def _line(client: Client, user_id: str) -> bytes | None:
 
 
 def _counters(ids: int) -> Counters:
-    return Counters(users_expected=ids, phase="fetching")
+    return Counters(users_expected=ids, phase="fetching", by_id=True)
