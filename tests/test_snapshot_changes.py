@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from syncer.errors import DataRefused
+from syncer.model import Check
 from syncer.snapshot import layout
+from syncer.snapshot.catalog import load_snapshot
 from syncer.snapshot.changes import ChangesSink
 from syncer.snapshot.manifest import Manifest, Previous
 from syncer.snapshot.manifest_json import build, parse
@@ -22,6 +27,7 @@ from syncer.snapshot.sinks import write_parts
 from syncer.snapshot.staging import Staging
 from syncer.snapshot.store import LocalStore
 from syncer.snapshot.verify import verify_snapshot
+from syncer.snapshot.verify_changes import ERASED_CHECK, _same_rows
 from tests.snapshot_data import ACCOUNT, SMALL, SNAPSHOT, User, chunked, make_users, merge, spool, stage_snapshot
 
 LATER = "20261124T020000Z"
@@ -33,12 +39,14 @@ def publish_first(store: LocalStore, users: list[User]) -> Manifest:
     return manifest
 
 
-def stage_second(store: LocalStore, users: list[User], first: Manifest) -> Manifest:
+def stage_second(
+    store: LocalStore, users: list[User], first: Manifest, is_erased: Callable[[str], bool] | None = None
+) -> Manifest:
     """As an export with ``--changes`` does: the sink sees the rows that go into the parts."""
     pages = spool([chunked(users, 20)])
     manifest = stage_snapshot(store, pages, snapshot_id=LATER, previous=Previous(first.snapshot_id, "0" * 64))
     staging = Staging(store, ACCOUNT, LATER)
-    sink = staging.changes_sink(first)
+    sink = staging.changes_sink(first, is_erased)
     _feed(sink, merge(pages, store.staging_path(staging.folder) / "again"))
     return replace(manifest, changes=sink.finish())
 
@@ -110,6 +118,31 @@ def test_verify_reads_the_changes_and_names_what_is_wrong(tmp_path: Path, users:
     data[len(data) // 2] ^= 1
     part.write_bytes(data)
     assert failed(store, manifest) == {facts.files[0].path: "the part has another sha256"}
+
+
+def test_changes_from_which_erased_users_were_left_out_are_sound_where_the_manifest_says_so(
+    tmp_path: Path, users: list[User]
+) -> None:
+    store = LocalStore(tmp_path)
+    first = publish_first(store, users)
+    erased = {str(users[2]["id"]), str(users[9]["id"])}
+    manifest = stage_second(store, changed(users), first, erased.__contains__)
+    before = Previous(first.snapshot_id, load_snapshot(store, ACCOUNT, first.snapshot_id).sha256)
+    manifest = replace(manifest, previous=before)
+    publish(store, manifest)
+    says = f"they are not those between {first.snapshot_id} and this snapshot"
+    assert failed(store, manifest) == {"changes_between": says}
+    knowing = replace(manifest, checks=(*manifest.checks, Check(ERASED_CHECK, True, "2 left out")))
+    assert failed(store, knowing) == {}
+    part = tmp_path / knowing.changes.files[0].path  # type: ignore[union-attr]
+    table = pq.read_table(part, partitioning=None)
+    for other in (
+        table.slice(1),
+        table.set_column(1, table.schema.field(1), pa.array([f"{i}x" for i in table["id"].to_pylist()])),
+    ):
+        assert not _same_rows([other], [table.filter(pc.equal(table["change"], "created"))], erased=True)
+    assert _same_rows([], [table.filter(pc.equal(table["change"], "vanished"))], erased=True)
+    assert not _same_rows([], [table.slice(0, 0), table], erased=True)
 
 
 def test_without_any_change_there_is_a_part_without_rows(tmp_path: Path, users: list[User]) -> None:

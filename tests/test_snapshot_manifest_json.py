@@ -10,7 +10,16 @@ import pytest
 
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
-from syncer.snapshot.manifest import FileFacts, Manifest, PageIndexFacts, Previous, RejectsFacts, Tool, TreeFacts
+from syncer.snapshot.manifest import (
+    ErasedFacts,
+    FileFacts,
+    Manifest,
+    PageIndexFacts,
+    Previous,
+    RejectsFacts,
+    Tool,
+    TreeFacts,
+)
 from syncer.snapshot.manifest_json import build, parse
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, STARTED, crawl_facts
 
@@ -86,6 +95,21 @@ def test_unknown_keys_of_a_later_version_are_let_be() -> None:
     assert parse(orjson.dumps(document)) == FULL
 
 
+def test_a_snapshot_that_replaces_others_says_which() -> None:
+    earlier = (Previous("20261121T020001Z", "1" * 64), Previous("20261121T020000Z", "2" * 64))
+    facts = ErasedFacts("20261121T020002Z", SHA, SHA, 3, "asked for", STARTED, earlier)
+    manifest = replace(FULL, erased=facts)
+    assert parse(build(manifest)) == manifest
+    assert [facts.replaced(f"20261121T02000{n}Z", sha) for n, sha in ((2, SHA), (1, "1" * 64), (0, "1" * 64))] == [
+        True, True, False,
+    ]  # fmt: skip
+    document = orjson.loads(build(manifest))
+    del document["erased"]["earlier"]
+    assert parse(orjson.dumps(document)) == replace(manifest, erased=replace(facts, earlier=()))
+    document["erased"]["root"] = None
+    assert parse(orjson.dumps(document)) == replace(manifest, erased=replace(facts, earlier=(), root=None))
+
+
 def test_two_checks_of_one_name_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="same name"):
         build(replace(FULL, checks=FULL.checks * 2))
@@ -127,6 +151,12 @@ def test_what_is_not_json_is_named_so(data: bytes) -> None:
         (("tool", "name"), ..., "tool.name is missing"),
         (("tree", "root"), "x", "tree.root is not a sha256 in hex"),
         (("signed_by",), 5, "signed_by is not a string"),
+        (("snapshot_id",), "../../x", "snapshot_id is not the id of a snapshot"),
+        (("snapshot_id",), "99991231T235959Z", "snapshot_id is not the id of a snapshot"),
+        (("previous", "snapshot_id"), "20261131T000000Z", "previous.snapshot_id is not the id of a snapshot"),
+        (("started_at",), "yesterday", "started_at is not a time with its zone"),
+        (("started_at",), "2026-11-23T02:00:00", "started_at is not a time with its zone"),
+        (("finished_at",), "9999-12-31T23:59:59-23:59", "finished_at is not a time with its zone"),
     ],
 )
 def test_the_key_that_is_wrong_is_named(path: tuple[Any, ...], value: Any, message: str) -> None:

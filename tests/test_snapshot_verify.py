@@ -19,7 +19,7 @@ from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import load_latest, load_snapshot
-from syncer.snapshot.manifest import Manifest, Previous, RejectsFacts
+from syncer.snapshot.manifest import Manifest, Previous, ReconciliationFacts, RejectsFacts
 from syncer.snapshot.publish import publish
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.store import LocalStore
@@ -271,6 +271,38 @@ def test_a_manifest_that_says_something_else_is_found(
     assert set(failed(store, change(manifest))) == expected
 
 
+def test_figures_of_users_that_were_fetched_one_by_one_must_add_up(whole: tuple[LocalStore, Manifest]) -> None:
+    store, manifest = whole
+    for facts, says in (
+        (ReconciliationFacts(2, 0, ()), "its figures do not add up"),
+        (ReconciliationFacts(2, 0, ("a", "a")), "its figures do not add up"),
+        (ReconciliationFacts(1, 0, ("a",)), "not all users that were fetched one by one are in the snapshot"),
+        (ReconciliationFacts(1001, 0, tuple(map(str, range(1001)))), "more than 1000 users stand on no page"),
+    ):
+        assert says in failed(store, replace(manifest, reconciliation=facts))["reconciliation"]
+
+
+def test_a_tree_or_a_page_index_that_cannot_be_read_is_named(whole: tuple[LocalStore, Manifest]) -> None:
+    store, manifest = whole
+    assert "is damaged" in failed(store, rewritten(store, manifest, PAGES, b"PAR1 no PAR1"))["page_index"]
+    tree_path = layout.tree_path(ACCOUNT, SNAPSHOT)
+    store.put_replace(tree_path, b"PAR1 no PAR1")
+    assert manifest.tree is not None
+    facts = replace(manifest.tree, bytes=12, sha256=hashlib.sha256(b"PAR1 no PAR1").hexdigest())
+    assert "is damaged" in failed(store, replace(manifest, tree=facts))["tree"]
+
+
+def test_a_page_that_no_list_has_is_named(whole: tuple[LocalStore, Manifest]) -> None:
+    store, manifest = whole
+    index = pq.read_table(store.root / PAGES, partitioning=None)
+    for name, value in (("max_id", None), ("max_id", "a"), ("users", -1), ("rejects", 999), ("rejects", -1)):
+        cells = [value, *index[name].to_pylist()[1:]]
+        field = index.schema.field(name)
+        other = index.set_column(index.column_names.index(name), field, pa.array(cells, field.type))
+        wrong = failed(store, rewritten(store, manifest, PAGES, parquet_of(other, sorting_columns=None)))
+        assert wrong["page_index"] == f"{PAGES} holds a page that no list has"
+
+
 def test_rejects_are_checked_by_their_hash(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     pages = spool([[[{"id": 5}, *make_users(3)]]])
@@ -283,6 +315,9 @@ def test_rejects_are_checked_by_their_hash(tmp_path: Path) -> None:
     assert failed(store, manifest) == {"rejects": f"{path} has another sha256"}
     store.remove(path)
     assert failed(store, manifest) == {"rejects": f"{path} is not there"}
+    store.put_new(path, data * 2)
+    facts = RejectsFacts(1, path, len(data) * 2, hashlib.sha256(data * 2).hexdigest())
+    assert failed(store, replace(manifest, rejects=facts)) == {"rejects": f"{path} holds 2 users instead of 1"}
 
 
 def test_the_chain_to_the_snapshot_before_is_checked(tmp_path: Path) -> None:

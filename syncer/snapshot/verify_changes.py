@@ -21,9 +21,13 @@ from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_coun
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.store import FileMissing, Store
 from syncer.snapshot.verify_files import absence, verdict
+from syncer.snapshot.windows import pairs
 
 _NOW = ("created", "updated", "deleted", "returned", "unchanged")
 """Words for users that are in the new snapshot."""
+_GONE: Any = pa.array(["vanished", "purged"])
+ERASED_CHECK = "erased"
+"""Of an export that knew of erased users: those are no change, though they may be gone."""
 
 
 @dataclass(slots=True)
@@ -93,7 +97,8 @@ def _compare(store: Store, manifest: Manifest, facts: ChangesFacts) -> Check:
         previous = load_snapshot(store, manifest.account_sid, facts.previous)
         if manifest.previous is None or previous.sha256 != manifest.previous.sha256:
             return Check(name, True, f"not compared: {facts.previous} has changed since")
-        ok = _same_rows(_stored(store, facts), _told_again(store, previous, manifest))
+        erased = any(check.name == ERASED_CHECK for check in manifest.checks)
+        ok = _same_rows(_stored(store, facts), _told_again(store, previous, manifest), erased=erased)
     except FileMissing:
         return Check(name, True, f"not compared: {facts.previous} is not there any more")
     except SnapshotMismatch as mismatch:
@@ -111,15 +116,13 @@ def _stored(store: Store, facts: ChangesFacts) -> Iterator[Any]:
             yield from (pa.Table.from_batches([batch]) for batch in read_changes(file))
 
 
-def _same_rows(these: Iterable[Any], those: Iterable[Any]) -> bool:
-    """Whether two streams of tables hold the same rows, however they are cut."""
-    one, other = iter(these), iter(those)
-    held, wanted = next(one, None), next(other, None)
-    while held is not None and wanted is not None:
-        rows = min(held.num_rows, wanted.num_rows)
-        if not held.slice(0, rows).equals(wanted.slice(0, rows)):
+def _same_rows(stored: Iterable[Any], told: Iterable[Any], *, erased: bool) -> bool:
+    """Whether both hold the same changes, in order of ids; ``erased``: users who are gone may have been left out."""
+    for mine, again in pairs(stored, told):
+        if erased and again is not None:
+            listed = mine.column("id") if mine is not None else pa.array([], pa.string())
+            is_told = pc.is_in(again.column("id"), value_set=listed)
+            again = again.filter(pc.or_(is_told, pc.invert(pc.is_in(again.column("change"), value_set=_GONE))))
+        if (mine is not None or again is None or again.num_rows) and (mine is None or not mine.equals(again)):
             return False
-        held, wanted = held.slice(rows), wanted.slice(rows)
-        held = held if held.num_rows else next(one, None)
-        wanted = wanted if wanted.num_rows else next(other, None)
-    return not any(rest is not None and rest.num_rows for rest in (held, wanted))
+    return True
