@@ -21,6 +21,7 @@ from syncer.snapshot.columns import unpack
 from syncer.snapshot.erased_ids import IsErased, ids_in
 from syncer.snapshot.fetched import FetchedUser
 from syncer.snapshot.fields import FieldNames
+from syncer.snapshot.files import dropped_on_failure
 from syncer.snapshot.gone import Gone, GoneUsers
 from syncer.snapshot.layout import Format
 from syncer.snapshot.left_out import LeftOut, erased_of, named_by_pages
@@ -117,8 +118,10 @@ def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
     changes = task.staging.changes_sink(task.previous, task.is_erased) if task.previous and task.with_changes else None
     sinks, tree_sink = task.staging.sinks(task.formats, task.options), task.staging.tree_sink()
     beside = [sink for sink in (tree_sink, fields, gone, changes) if sink is not None]
-    files = write_parts(left_out.kept(task.stoppable(merge.tables())), sinks, task.options, beside)
-    tree = tree_sink.finish()
+    with dropped_on_failure(beside):
+        files = write_parts(left_out.kept(task.stoppable(merge.tables())), sinks, task.options, beside)
+        tree = tree_sink.finish()
+        changed = changes.finish() if changes else None
     repeats = _judge(spool, task, merge.facts, coverage)
     index = task.staging.write_page_index(left_out.pages(spool.pages()))
     rejects = task.staging.write_rejects(left_out.lines(rejects_lines(spool.rejects())))
@@ -135,7 +138,7 @@ def stage_and_prove(spool: Spool, task: StagingTask) -> Proven:
         fields.names if fields else task.fields or (),
         len(task.added),
         gone.finish() if gone else None,
-        changes.finish() if changes else None,
+        changed,
         knows_erased=task.is_erased is not None,
     )
 

@@ -13,6 +13,7 @@ import orjson
 
 from syncer.model import Check, EncodedPage, Page, PageRecord, Token
 from syncer.snapshot.columns import make_encoder
+from syncer.snapshot.files import dropped_on_failure
 from syncer.snapshot.layout import Compression, Format
 from syncer.snapshot.manifest import CrawlFacts, Manifest, Previous, Tool
 from syncer.snapshot.merge import Merge
@@ -142,7 +143,9 @@ def stage_snapshot(
     staging.begin()
     merged = merge(pages, work_dir or store.staging_path(staging.folder) / "work")
     tree_sink = staging.tree_sink()
-    files = write_parts(merged.tables(), staging.sinks(formats, options), options, (tree_sink,))
+    with dropped_on_failure([tree_sink]):
+        files = write_parts(merged.tables(), staging.sinks(formats, options), options, (tree_sink,))
+        tree = tree_sink.finish()
     in_list_order = sorted(pages, key=lambda page: (page.stretch, page.sequence))
     index = staging.write_page_index(map(record_of, in_list_order))
     facts = merged.facts
@@ -163,7 +166,7 @@ def stage_snapshot(
         formats=tuple(formats),
         ndjson_compression=options.ndjson_compression,
         parquet_profile=options.parquet_profile,
-        tree=tree_sink.finish(),
+        tree=tree,
         signed_by=signed_by,
     )
 

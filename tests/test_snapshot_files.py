@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import os
 import stat
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from syncer.errors import StorageFailed
@@ -57,13 +60,26 @@ def test_a_short_write_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_file_whose_write_failed_is_never_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "os", FailingOs(2, errno.ENOSPC))
     file = files.HashingFile(tmp_path / "f")
-    for _ in range(2):
-        with pytest.raises(StorageFailed, match="the disk is full"):
-            file.write(b"x")
+    with pytest.raises(StorageFailed, match="the disk is full"):
+        file.write(b"x")
+    file.write(b"y")  # a library that closes its writer must not fail a second time
+    assert (tmp_path / "f").read_bytes() == b""
     with pytest.raises(StorageFailed, match="the disk is full"):
         file.close()
     file.abandon()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_could_not_begin_says_nothing_when_it_is_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", said.append)
+    monkeypatch.setattr(files, "os", FailingOs(2, errno.ENOSPC))
+    with pytest.raises(StorageFailed, match="the disk is full"):
+        pq.ParquetWriter(files.HashingFile(tmp_path / "f"), pa.schema([("id", pa.string())]))
+    gc.collect()
+    assert said == []
 
 
 @pytest.mark.parametrize(

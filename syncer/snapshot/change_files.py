@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from syncer.errors import UsageError
 from syncer.snapshot import files
 from syncer.snapshot.diff import CHANGE_SCHEMA
-from syncer.snapshot.files import HashingFile
+from syncer.snapshot.files import HashingFile, dropped_on_failure
 from syncer.snapshot.part_readers import PartFault
 
 ChangeFormat = Literal["parquet", "ndjson", "ndjson.zst"]
@@ -45,7 +45,8 @@ class ChangeFile:
         self.min_id: str | None = None
         self.max_id: str | None = None
         self.file = HashingFile(path)
-        self._writer: _Writer = _ParquetWriter(self.file) if form == "parquet" else _NdjsonWriter(self.file, form)
+        with dropped_on_failure([self.file]):
+            self._writer: _Writer = _ParquetWriter(self.file) if form == "parquet" else _NdjsonWriter(self.file, form)
         self._waiting: list[Any] = []
         self._waiting_rows = 0
 

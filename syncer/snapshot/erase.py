@@ -20,6 +20,7 @@ from syncer.snapshot import layout
 from syncer.snapshot.catalog import list_known_ids
 from syncer.snapshot.columns import make_encoder
 from syncer.snapshot.erase_plan import ErasePlan, Rewriting
+from syncer.snapshot.files import dropped_on_failure
 from syncer.snapshot.left_out import LeftOut
 from syncer.snapshot.manifest import ErasedFacts, Manifest, Previous, ReconciliationFacts, RejectsFacts, Tool
 from syncer.snapshot.pages import read_page_index
@@ -73,9 +74,11 @@ def _rewrite(store: Store, rewriting: Rewriting, terms: Terms, signer: Signer | 
     staging.begin()
     profile: Any = old.parquet_profile
     options = SinkOptions(parquet_profile=profile, ndjson_compression=old.ndjson_compression)
-    tree = staging.tree_sink()
+    tree_sink = staging.tree_sink()
     tables = (pa.Table.from_batches([batch]) for batch in _rows(store, old))
-    files = write_parts(left_out.kept(tables), staging.sinks(old.formats, options), options, [tree])
+    with dropped_on_failure([tree_sink]):
+        files = write_parts(left_out.kept(tables), staging.sinks(old.formats, options), options, [tree_sink])
+        tree = tree_sink.finish()
     index = staging.write_page_index(left_out.pages(read_page_index(store, old.page_index.path)))
     return replace(
         old,
@@ -83,7 +86,7 @@ def _rewrite(store: Store, rewriting: Rewriting, terms: Terms, signer: Signer | 
         users=left_out.users,
         deleted_users=left_out.deleted_users,
         files=files,
-        tree=tree.finish(),
+        tree=tree,
         page_index=index,
         rejects=_rejects(store, staging, old, left_out),
         reconciliation=_reconciliation(old, rewriting.held),

@@ -10,9 +10,10 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from syncer.errors import StorageFailed
 
@@ -102,10 +103,8 @@ class HashingFile:
     def write(self, data: bytes | memoryview) -> int:
         """Write all of it. After a failure, or after ``abandon``, nothing is written any more and nothing is kept."""
         view = memoryview(data).cast("B")
-        if self._descriptor is None:
-            return len(view)  # a library closing what was given up
-        if self._failure:
-            raise self._failure
+        if self._descriptor is None or self._failure:
+            return len(view)  # a library closing what was given up, be it when its object is collected
         self._sha256.update(view)
         self.bytes += len(view)
         try:
@@ -151,6 +150,25 @@ class HashingFile:
     def sha256(self) -> str:
         """Of all that was written, in hex."""
         return self._sha256.hexdigest()
+
+
+class Droppable(Protocol):
+    """What writes a file, or is one."""
+
+    def abandon(self) -> None:
+        """Drop what was begun; never raises."""
+        ...
+
+
+@contextmanager
+def dropped_on_failure(begun: Iterable[Droppable]) -> Iterator[None]:
+    """On any error inside, these are dropped: a library's writer that is only collected would go on writing."""
+    try:
+        yield
+    except BaseException:
+        for one in begun:
+            one.abandon()
+        raise
 
 
 def write_file(path: Path, data: bytes) -> None:

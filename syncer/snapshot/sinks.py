@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from syncer.snapshot import files
-from syncer.snapshot.files import HashingFile
+from syncer.snapshot.files import HashingFile, dropped_on_failure
 from syncer.snapshot.layout import SUCCESS_NAME, Compression, Format, part_name
 from syncer.snapshot.manifest import FileFacts
 from syncer.snapshot.part_formats import NdjsonPart, ParquetPart, ParquetProfile
@@ -140,15 +140,11 @@ def write_parts(
 ) -> tuple[FileFacts, ...]:
     """Write sorted tables through every sink. On any error what was begun is dropped, and the error goes on."""
     everyone: list[FrameSink] = [*sinks, *beside]
-    try:
+    with dropped_on_failure(everyone):
         for frame in cut(tables, options.frame_rows):
             for sink in everyone:
                 sink.write(frame)
         return tuple(facts for sink in sinks for facts in sink.finish())
-    except BaseException:
-        for sink in everyone:
-            sink.abandon()
-        raise
 
 
 def cut(tables: Iterable[Any], rows: int) -> Iterator[Any]:

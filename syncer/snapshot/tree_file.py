@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from syncer.errors import SnapshotMismatch
-from syncer.snapshot.files import HashingFile
+from syncer.snapshot.files import HashingFile, dropped_on_failure
 from syncer.snapshot.hash_tree import ALGORITHM, LEAF_ROWS, Leaf, RowHasher, TreeHead
 from syncer.snapshot.manifest import TreeFacts
 
@@ -31,9 +31,10 @@ class TreeSink:
         self._hasher = RowHasher(LEAF_ROWS)
         self._waiting: list[Leaf] = []
         self._file = HashingFile(staged)
-        self._writer = pq.ParquetWriter(
-            self._file, TREE_SCHEMA, compression="zstd", use_dictionary=False, write_page_checksum=True
-        )
+        with dropped_on_failure([self._file]):
+            self._writer = pq.ParquetWriter(
+                self._file, TREE_SCHEMA, compression="zstd", use_dictionary=False, write_page_checksum=True
+            )
 
     def write(self, frame: Any) -> None:
         """Some more rows."""
