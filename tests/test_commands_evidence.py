@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from syncer.snapshot.layout import snapshot_time
 from tests.golden.make import PLAIN, SIGNED
 from tests.processes import SID, emulator, export, syncer
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
 
@@ -66,11 +68,15 @@ def test_a_key_is_made_once_and_its_line_is_printed(tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed")
-def test_a_signed_snapshot_is_checked_by_ssh_keygen_alone(folder: Path) -> None:
-    manifest = account_folder(folder) / ids_of(folder)[0] / "manifest.json"
-    command = ["ssh-keygen", "-Y", "verify", "-f", folder / "trusted_keys", "-I", "ops@example.com"]
-    command += ["-n", "syncer-manifest", "-s", f"{manifest}.sig"]
-    assert subprocess.run(command, input=manifest.read_bytes(), capture_output=True, timeout=30).returncode == 0
+def test_a_signed_snapshot_is_checked_by_ssh_keygen_alone_as_the_page_says(folder: Path) -> None:
+    (command,) = re.findall(r"^ssh-keygen -Y verify .*$", (DOCS / "formats.md").read_text(), re.M)
+    command = command.replace("-I syncer ", "-I ops@example.com ")
+    snapshot = account_folder(folder) / ids_of(folder)[0]
+    shutil.copy(folder / "trusted_keys", snapshot)
+    assert subprocess.run(command, shell=True, cwd=snapshot, capture_output=True, timeout=30).returncode == 0
+    manifest = snapshot / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"users": 700', b'"users": 701'))
+    assert subprocess.run(command, shell=True, cwd=snapshot, capture_output=True, timeout=30).returncode != 0
 
 
 def test_with_trusted_keys_an_unsigned_snapshot_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
