@@ -43,7 +43,8 @@ async def _look_back(run: Run, proven: Proven) -> Proven:
     await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
     looks: list[Look] = []
     newest_at = max(probe.newest_at, proven.merged.newest_at)
-    await ports.run_blocking(lambda: looks.append(probe.judge(_began(run, newest_at))))
+    began = _began(run, newest_at)  # by the loop's clock, which no other thread can ask
+    await ports.run_blocking(lambda: looks.append(probe.judge(began)))
     if looks[0].has_strangers and not _tells_ages(run, newest_at) and run.spool.number("restarts") < RESTARTS_MAX:
         raise StrangersMet("users were seen that the walk did not meet, and nothing tells whether they came meanwhile")
     return replace(proven, places=looks[0].words)
