@@ -16,9 +16,11 @@ import pytest
 from syncer.errors import SnapshotMismatch
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import Published, load_latest
-from syncer.snapshot.evidence import Proof, build_proof, check_proof, parse_proof, prove_user
+from syncer.snapshot.evidence import prove_user
 from syncer.snapshot.hash_tree import LEAF_ROWS
 from syncer.snapshot.manifest_json import build
+from syncer.snapshot.proof_check import check_proof
+from syncer.snapshot.proof_file import Proof, build_proof, parse_proof
 from syncer.snapshot.publish import publish
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.store import LocalStore

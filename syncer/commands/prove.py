@@ -60,8 +60,9 @@ def _prove(args: argparse.Namespace, settings: Settings) -> int:
     from syncer.commands.erased import refuse_erased
     from syncer.commands.naming import account_meant, open_existing, output_file
     from syncer.snapshot.catalog import find_snapshot
-    from syncer.snapshot.evidence import build_proof, prove_user
+    from syncer.snapshot.evidence import prove_user
     from syncer.snapshot.files import put_file
+    from syncer.snapshot.proof_file import build_proof
 
     store = open_existing(settings.destination)
     sid = account_meant(store, args.account)
@@ -81,7 +82,8 @@ def _prove(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _check(proof_path: Path, manifest_path: Path, trusted_keys: Path | None) -> int:
-    from syncer.snapshot.evidence import check_proof, parse_proof
+    from syncer.snapshot.proof_check import check_proof
+    from syncer.snapshot.proof_file import parse_proof
 
     manifest = _read(manifest_path)
     if trusted_keys is not None:

@@ -23,7 +23,8 @@ from syncer.export import export_account
 from syncer.model import Counters, Page, Token
 from syncer.run import ExportPorts, ExportRequest
 from syncer.snapshot.catalog import find_snapshot
-from syncer.snapshot.evidence import build_proof, prove_user
+from syncer.snapshot.evidence import prove_user
+from syncer.snapshot.proof_file import build_proof
 from syncer.snapshot.prune import plan_account, removal
 from syncer.snapshot.retention import Policy
 from syncer.snapshot.signing import KeySigner
