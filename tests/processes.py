@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import zstandard
+
 SID = "AC" + "0123456789abcdef" * 2
 SECRET = "canary-3f9c1d7e-secret"
 
@@ -101,6 +103,11 @@ def export(url: str, folder: Path, *more: str, code: int = 0, **env: str) -> dic
     done = syncer(*export_flags(url, folder, *more), **env)
     assert done.returncode == code, f"exit {done.returncode}\n{done.stderr}"
     return dict(json.loads(done.stdout)) if done.stdout else {}
+
+
+def unpacked(data: bytes) -> bytes:
+    """The content of zstd frames, by another library than the one that packed them."""
+    return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
 
 
 def data_files(folder: Path) -> dict[str, bytes]:

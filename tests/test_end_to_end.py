@@ -31,6 +31,7 @@ from tests.processes import (
     export_flags,
     start_syncer,
     syncer,
+    unpacked,
 )
 
 BOTH = ("--format", "parquet", "--format", "ndjson")
@@ -53,7 +54,7 @@ def ndjson_objects(folder: Path) -> list[Any]:
     text = b""
     for name, data in sorted(data_files(folder).items()):
         if name.startswith("ndjson/"):
-            text += subprocess.run(["zstd", "-dc"], input=data, capture_output=True, check=True).stdout
+            text += unpacked(data)
     return [json.loads(line) for line in text.splitlines()]
 
 

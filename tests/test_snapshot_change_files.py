@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from syncer.errors import StorageFailed, UsageError
 from syncer.snapshot.change_files import GROUP_ROWS, OutputFile, change_format
 from syncer.snapshot.diff import CHANGE_SCHEMA
+from tests.processes import unpacked
 
 T = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ def written(path: Path, tables: list[Any]) -> Path:
 def lines(path: Path) -> list[dict[str, Any]]:
     text = path.read_bytes()
     if path.name.endswith(".zst"):
-        text = subprocess.run(["zstd", "-dc"], input=text, capture_output=True, check=True).stdout
+        text = unpacked(text)
     return [json.loads(line) for line in text.splitlines()]
 
 
