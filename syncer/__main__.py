@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import resource
+import signal
 import sys
 
 
 def main() -> None:
     """Run the command line; leaves by SystemExit."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # until a command takes it: no traceback from the middle of an import
     from syncer.terminal import open_missing_streams
 
     open_missing_streams()

@@ -157,3 +157,13 @@ def test_a_library_that_does_not_return_is_left_where_it_stands() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (4, "syncer: error: too late\n")
+
+
+def test_an_interrupt_before_there_is_a_command_leaves_no_traceback() -> None:
+    code = (
+        "import os, signal\nimport syncer.__main__ as program\nimport syncer.commands.main as commands\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "commands.main = lambda _: os.kill(os.getpid(), signal.SIGINT)\nprogram.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
