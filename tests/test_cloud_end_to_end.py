@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import S3Store
 
 from tests import clouds
+from tests.erased_traces import found
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.processes import SID, Emulator, emulator, environment, start_syncer, syncer
 
@@ -257,6 +259,56 @@ def test_an_upload_that_is_killed_leaves_the_old_snapshot_and_the_next_run_finis
     assert ids(s3, destination)[0] == old["snapshot_id"]
     assert ids(s3, destination)[-1] == new["snapshot_id"]
     expect_verified(s3, destination)
+
+
+def download(cloud: clouds.Cloud, prefix: str, folder: Path) -> None:
+    """Every object below a prefix, whatever it is."""
+    store = S3Store(
+        clouds.BUCKET, endpoint=cloud.endpoint, region="us-east-1", access_key_id="AKIDTEST",
+        secret_access_key=clouds.CANARY, client_options={"allow_http": True},
+    )  # fmt: skip
+    for objects in store.list(prefix):
+        for one in objects:
+            path = folder / one["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(store.get(one["path"]).bytes())
+
+
+@pytest.mark.parametrize("held", [None, r"PUT .*manifest", r"PUT .*latest", r"(POST|DELETE) .*"])
+def test_an_erasure_in_a_bucket_leaves_no_trace_also_after_a_kill(
+    s3: clouds.Cloud, proxy: FaultProxy, tmp_path: Path, held: str | None
+) -> None:
+    prefix = f"erased-{abs(hash(held))}"
+    destination = f"{s3.uri}/{prefix}"
+    at = ("--destination", destination, "--state-dir", str(tmp_path / "state"))
+    small = (*BOTH, "--page-size", "30", "--changes")
+    with emulator("--users", "200", "--seed", "9") as service:
+        users = [user["id"] for user in service.truth()]
+        export(service, s3, destination, tmp_path / "state", *small)
+        service.change(create=3)
+        export(service, s3, destination, tmp_path / "state", *small)
+        gone = [users[i] for i in (0, 29, 30, 77, 199)]
+        download(s3, f"nightly/{prefix}", tmp_path / "before")
+        assert len(found(tmp_path / "before", gone)) > 6
+        if held:
+            proxy.choose = lambda number, method, path: "hold" if re.match(held, f"{method} {path}") else "pass"
+            process = start_syncer("erase", *gone, "--yes", *at, **clouds.s3_env(proxy.endpoint))
+            assert proxy.held.wait(30)
+            process.send_signal(signal.SIGKILL)
+            finish(process)
+            assert 2 <= len(ids(s3, destination)) <= 3
+            for snapshot in ids(s3, destination):
+                expect_verified(s3, destination, snapshot)
+        done = syncer("erase", *gone, "--yes", *at, **s3.env)
+        assert done.returncode == 0, done.stderr
+        last = export(service, s3, destination, tmp_path / "state", *small)
+    assert last["users"] == 198
+    assert len(ids(s3, destination)) == 3
+    for snapshot in ids(s3, destination):
+        expect_verified(s3, destination, snapshot)
+    download(s3, f"nightly/{prefix}", tmp_path / "after")
+    assert found(tmp_path / "after", gone) == []
+    assert found(tmp_path / "state", gone) == []
 
 
 def test_a_bucket_that_answers_no_more_ends_the_run_with_6_and_what_was_fetched_is_kept(
