@@ -66,6 +66,7 @@ def test_nothing_of_an_erased_user_is_left(
     shutil.copytree(source, tmp_path / "c")
     folder, destination = tmp_path / "c", tmp_path / "c" / "exports"
     before = users(destination)
+    old = [published.manifest for published in list_manifests(LocalStore(destination), SID)]
     assert len(found(destination, ids)) > 4
     assert erase(folder, *ids, "--dry-run") == 0
     assert users(destination) == before
@@ -77,6 +78,9 @@ def test_nothing_of_an_erased_user_is_left(
     pointer = json.loads((destination / "snapshots" / f"account_sid={SID}" / "latest.json").read_bytes())
     manifest = json.loads((destination / pointer["manifest"]).read_bytes())
     assert (manifest["erased"]["reason"], manifest["erased"]["users"]) == ("request 17", len(ids))
+    assert old[-1].tree is not None
+    assert (manifest["erased"]["snapshot_id"], manifest["erased"]["root"]) == (old[-1].snapshot_id, old[-1].tree.root)
+    assert manifest["tree"]["root"] != old[-1].tree.root
     first = next(iter(list_manifests(LocalStore(destination), SID))).manifest.erased
     assert first is not None
     assert manifest["previous"] == {"snapshot_id": first.snapshot_id, "sha256": first.sha256}
