@@ -14,6 +14,7 @@ from syncer.bulk.receipts import Receipt, Receipts
 from syncer.errors import LockHeld, UsageError
 
 SID = "AC" + "0" * 32
+URL = "https://api.invalid/v1"
 
 
 async def at_once(work: Callable[[], None]) -> None:
@@ -21,12 +22,12 @@ async def at_once(work: Callable[[], None]) -> None:
 
 
 def receipt(user_id: str, outcome: str = "accepted", **more: object) -> Receipt:
-    return Receipt(user_id, outcome, SID, "2026-11-24T03:00:00.000+00:00", 1, **more)  # type: ignore[arg-type]
+    return Receipt(user_id, outcome, SID, URL, "2026-11-24T03:00:00.000+00:00", 1, **more)  # type: ignore[arg-type]
 
 
 def keep(path: Path, *receipts: Receipt, sent: tuple[str, ...] = ()) -> None:
     """A run that was killed: nothing is closed in order."""
-    opened = Receipts(path, SID)
+    opened = Receipts(path, SID, URL)
 
     async def write() -> None:
         for user_id in sent:
@@ -42,7 +43,7 @@ def keep(path: Path, *receipts: Receipt, sent: tuple[str, ...] = ()) -> None:
 def test_a_receipt_is_found_again_and_the_last_one_counts(tmp_path: Path) -> None:
     path = tmp_path / "r.ndjson"
     keep(path, receipt("a", "failed", error="no"), receipt("b", "already_absent"), receipt("a"))
-    again = Receipts(path, SID)
+    again = Receipts(path, SID, URL)
     assert [again.outcome(i) for i in "abc"] == ["accepted", "already_absent", None]
     assert [again.is_final(i) for i in "abc"] == [True, True, False]
     assert again.counts(("a", "b", "c")) == {"accepted": 1, "already_absent": 1, "presumed": 0, "failed": 0}
@@ -61,14 +62,14 @@ def test_what_was_sent_without_a_receipt_is_in_doubt(tmp_path: Path) -> None:
     path = tmp_path / "r.ndjson"
     failures = (receipt("c", "failed", error="cut", ambiguous=True), receipt("d", "failed", error="400"))
     keep(path, receipt("a"), *failures, sent=("a", "b", "c", "d"))
-    again = Receipts(path, SID)
+    again = Receipts(path, SID, URL)
     assert [again.is_in_doubt(i) for i in "abcde"] == [False, True, True, False, False]
 
 
 def test_the_list_of_what_was_sent_goes_when_all_of_it_has_receipts(tmp_path: Path) -> None:
     path = tmp_path / "r.ndjson"
     keep(path, receipt("a"), sent=("a",))
-    Receipts(path, SID).close()
+    Receipts(path, SID, URL).close()
     assert [p.name for p in tmp_path.iterdir()] == ["r.ndjson"]
 
 
@@ -77,20 +78,26 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, line: bytes) -> Non
     path = tmp_path / "r.ndjson"
     path.write_bytes(line + b"\n")
     with pytest.raises(UsageError, match="not a receipt"):
-        Receipts(path, SID)
+        Receipts(path, SID, URL)
     assert path.read_bytes() == line + b"\n"
 
 
 def test_receipts_of_another_account_are_refused(tmp_path: Path) -> None:
     keep(tmp_path / "r.ndjson", receipt("a"))
     with pytest.raises(UsageError, match="another account"):
-        Receipts(tmp_path / "r.ndjson", "AC" + "1" * 32)
+        Receipts(tmp_path / "r.ndjson", "AC" + "1" * 32, URL)
+
+
+def test_receipts_of_a_rehearsal_elsewhere_are_not_taken_for_the_services_own(tmp_path: Path) -> None:
+    keep(tmp_path / "r.ndjson", receipt("a"))
+    with pytest.raises(UsageError, match=r"another service \(base_url\); name another file with --receipts"):
+        Receipts(tmp_path / "r.ndjson", SID, "http://127.0.0.1:8080/v1")
 
 
 def test_two_runs_never_write_to_one_file(tmp_path: Path) -> None:
-    first = Receipts(tmp_path / "r.ndjson", SID)
+    first = Receipts(tmp_path / "r.ndjson", SID, URL)
     with pytest.raises(LockHeld):
-        Receipts(tmp_path / "r.ndjson", SID)
+        Receipts(tmp_path / "r.ndjson", SID, URL)
     first.close()
 
 

@@ -34,7 +34,7 @@ class Service:
 
 
 async def send(folder: Path, service: Any, ids: tuple[str, ...]) -> None:
-    receipts = Receipts(folder / "r.ndjson", SID)
+    receipts = Receipts(folder / "r.ndjson", SID, "https://api.invalid/v1")
     try:
         with BlockingThread() as thread:
             await _send(service, DeletePlan(SID, ids, 0, 0), receipts, thread, Counters(), 1)
@@ -80,6 +80,6 @@ async def test_a_full_disk_ends_the_run_before_another_request_leaves(
         await send(tmp_path, Service(events, tmp_path / "r.ndjson"), ("a", "b", "c"))
     assert events == ["request a"]
     monkeypatch.undo()
-    again = Receipts(tmp_path / "r.ndjson", SID)
+    again = Receipts(tmp_path / "r.ndjson", SID, "https://api.invalid/v1")
     assert (again.is_final("a"), again.is_in_doubt("a")) == (False, True)
     again.close()

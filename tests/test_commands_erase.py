@@ -206,3 +206,28 @@ def test_a_dry_run_leaves_the_state_folder_alone(exported: tuple[Path, list[str]
     before = sorted(path.name for path in state.iterdir())
     assert erase(tmp_path / "c", *ids, "--dry-run") == 0
     assert sorted(path.name for path in state.iterdir()) == before
+
+
+def test_a_user_that_no_snapshot_names_is_remembered_and_it_is_said(
+    exported: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, _ = exported
+    shutil.copytree(source, tmp_path / "c")
+    nobody = "comms_pushnotificationuser_" + "0" * 26
+    reports = []
+    for _ in range(2):
+        assert erase(tmp_path / "c", nobody, "--yes") == 0
+        reports.append(capsys.readouterr().out.splitlines())
+    nothing = "nothing below the destination names a user who is to be erased"
+    assert reports == [[nothing, "1 user remembered as erased: exports leave them out from now on"], [nothing]]
+    assert erase(tmp_path / "c", nobody, "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "version": 1,
+        "account_sid": SID,
+        "dry_run": False,
+        "remembered": 0,
+        "rewritten": [],
+        "finished": [],
+        "forgotten": [],
+        "leftovers": [],
+    }

@@ -28,6 +28,7 @@ class Receipt:
     id: str
     outcome: Outcome
     account_sid: str
+    base_url: str
     time: str
     attempts: int
     resource_id: str | None = None
@@ -40,15 +41,20 @@ class Receipt:
 
 
 class Receipts:
-    """The receipts of one account in one file, locked while it is open."""
+    """The receipts of one account of one service in one file, locked while it is open."""
 
-    def __init__(self, path: Path, account_sid: str) -> None:
-        """Raises UsageError for a file that holds anything else, LockHeld, StorageFailed."""
+    def __init__(self, path: Path, account_sid: str, base_url: str) -> None:
+        """Raises UsageError for a file that holds anything else, LockHeld, StorageFailed.
+
+        What a rehearsal against another service accepted is no receipt of this one.
+        """
         self.path = path
+        self.account_sid = account_sid
+        self.base_url = base_url
         self._sent_path = path.with_name(path.name + ".sent")
         self._journal = Journal(path)
         try:
-            self._last = {r.id: r for r in (self._parse(line, account_sid) for _, line in self._journal.lines())}
+            self._last = {r.id: r for r in (self._parse(line) for _, line in self._journal.lines())}
             self._sent = Journal(self._sent_path)
         except BaseException:
             self._journal.close()
@@ -94,7 +100,7 @@ class Receipts:
             self._sent.close()
             self._journal.close()
 
-    def _parse(self, line: bytes, account_sid: str) -> Receipt:
+    def _parse(self, line: bytes) -> Receipt:
         try:
             receipt = Receipt(**orjson.loads(line))
             if receipt.outcome not in get_args(Outcome) or not isinstance(receipt.id, str):
@@ -103,6 +109,7 @@ class Receipts:
             raise UsageError(
                 f"{self.path} holds a line that is not a receipt", hint="name another file with --receipts"
             ) from None
-        if receipt.account_sid != account_sid:
-            raise UsageError(f"{self.path} holds receipts of another account", hint="name another file with --receipts")
+        if (receipt.account_sid, receipt.base_url) != (self.account_sid, self.base_url):
+            other = "account" if receipt.account_sid != self.account_sid else "service (base_url)"
+            raise UsageError(f"{self.path} holds receipts of another {other}", hint="name another file with --receipts")
         return receipt

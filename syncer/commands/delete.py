@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.receipts) if args.receipts else settings.state_dir / account.sid / "receipts.ndjson"
     if args.dry_run and not path.exists():
         return _show(plan_deletes(account.sid, chosen, lambda _: False, deletes_max), args)
-    receipts = Receipts(path, account.sid)
+    receipts = Receipts(path, account.sid, settings.base_url)
     try:
         plan = plan_deletes(account.sid, chosen, receipts.is_final, deletes_max)
         if args.dry_run:

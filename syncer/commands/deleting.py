@@ -64,20 +64,22 @@ async def _send(
         return await client.delete(user_id)
 
     async def keep(_: int, user_id: str, result: Deleted | Failed) -> None:
-        await receipts.keep(_receipt(user_id, plan.account_sid, result, receipts.is_in_doubt(user_id)), thread.run)
+        await receipts.keep(_receipt(user_id, receipts, result), thread.run)
         counters.users += 1
 
     return await Run(work, keep, workers).go(enumerate(plan.send))
 
 
-def _receipt(user_id: str, account_sid: str, result: Deleted | Failed, in_doubt: bool) -> Receipt:
+def _receipt(user_id: str, receipts: Receipts, result: Deleted | Failed) -> Receipt:
+    in_doubt = receipts.is_in_doubt(user_id)
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     if isinstance(result, Failed):
         error = result.error
         return Receipt(
             user_id,
             "failed",
-            account_sid,
+            receipts.account_sid,
+            receipts.base_url,
             time,
             error.attempts,
             request_id=error.request_id,
@@ -88,7 +90,8 @@ def _receipt(user_id: str, account_sid: str, result: Deleted | Failed, in_doubt:
     return Receipt(
         user_id,
         "presumed" if was_ours else result.outcome,
-        account_sid,
+        receipts.account_sid,
+        receipts.base_url,
         time,
         result.attempts,
         result.resource_id,

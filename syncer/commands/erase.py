@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from syncer.snapshot.store import Store
 
 _REASON = "erasure request"
+_log = logging.getLogger("syncer.erase")
 
 
 def add_parser(subparsers: Subparsers[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -58,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
     state = AccountState(settings.state_dir / sid)
     store = open_store(settings.destination, state.folder / "staging")
     with hold_lock(state.lock, sid, datetime.now(UTC)):
-        plan = _plan(store, sid, state.folder, chosen)
+        plan, remembered = _plan(store, sid, state.folder, chosen), 0
         if not args.dry_run:
             _confirm(plan, chosen, args)
-            _carry_out(store, settings, plan, chosen, args.reason)
-    write_out(_as_json(plan, args.dry_run) if args.json else _as_text(plan, args.dry_run))
+            remembered = _carry_out(store, settings, plan, chosen, args.reason)
+    write_out((_as_json if args.json else _as_text)(plan, remembered, args.dry_run))
     return 0
 
 
@@ -74,8 +76,8 @@ def _plan(store: Store, sid: str, folder: Path, chosen: Chosen) -> ErasePlan:
     return plan_erase(store, sid, lambda user_id: user_id in given or (known is not None and known(user_id)))
 
 
-def _carry_out(store: Store, settings: Settings, plan: ErasePlan, chosen: Chosen, reason: str) -> None:
-    """The ledger first: from here on a run without ids knows what to do."""
+def _carry_out(store: Store, settings: Settings, plan: ErasePlan, chosen: Chosen, reason: str) -> int:
+    """The ledger first: from here on a run without ids knows what to do. How many users are new in it."""
     from syncer.bulk.ledger import Ledger
     from syncer.snapshot.erase import Terms, erasure
     from syncer.snapshot.manifest import Tool
@@ -91,9 +93,11 @@ def _carry_out(store: Store, settings: Settings, plan: ErasePlan, chosen: Chosen
     now = datetime.now(UTC).isoformat(timespec="seconds")
     ledger = Ledger(settings.state_dir / plan.account_sid)
     try:
-        ledger.add(chosen.ids, now, reason)
+        remembered = ledger.add(chosen.ids, now, reason)
         for step in erasure(store, plan, Terms(reason, now, Tool("syncer", VERSION)), signer):
+            _log.log(logging.INFO if step.name.startswith("write ") else logging.DEBUG, "%s", step.name)
             step.run()
+        return remembered
     finally:
         ledger.close()
 
@@ -106,12 +110,13 @@ def _confirm(plan: ErasePlan, chosen: Chosen, args: argparse.Namespace) -> None:
         confirm(args, words=words, summary=summary, unchanged="nothing was changed")
 
 
-def _as_json(plan: ErasePlan, dry_run: bool) -> str:
+def _as_json(plan: ErasePlan, remembered: int, dry_run: bool) -> str:
     """Without any id: a report is kept, and the erased are not."""
     report = {
         "version": 1,
         "account_sid": plan.account_sid,
         "dry_run": dry_run,
+        "remembered": remembered,
         "rewritten": [
             {"snapshot_id": r.old.manifest.snapshot_id, "users": len(r.held), "new_snapshot_id": r.new_id}
             for r in plan.rewrite
@@ -123,7 +128,7 @@ def _as_json(plan: ErasePlan, dry_run: bool) -> str:
     return json.dumps(report, indent=2) + "\n"
 
 
-def _as_text(plan: ErasePlan, dry_run: bool) -> str:
+def _as_text(plan: ErasePlan, remembered: int, dry_run: bool) -> str:
     verb = "would be" if dry_run else "was"
     lines = [
         f"{r.old.manifest.snapshot_id} {verb} written anew as {r.new_id}, without {counted(len(r.held), 'user')}"
@@ -132,5 +137,7 @@ def _as_text(plan: ErasePlan, dry_run: bool) -> str:
     lines += [
         f"what was left of {snapshot} {verb} removed" for snapshot in (*plan.leftovers, *plan.remove, *plan.forget)
     ]
-    nothing = "nothing below the destination names a user who is to be erased"
-    return harmless("\n".join(lines or [nothing]) + "\n")
+    lines = lines or ["nothing below the destination names a user who is to be erased"]
+    if remembered:
+        lines.append(f"{counted(remembered, 'user')} remembered as erased: exports leave them out from now on")
+    return harmless("\n".join(lines) + "\n")
