@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,14 @@ from syncer.errors import SyncerError
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import find_snapshot, list_snapshot_ids
 from syncer.snapshot.chain import check_place
-from syncer.snapshot.publish import publish
+from syncer.snapshot.manifest import ReconciliationFacts
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.signing import load_trusted_keys
 from syncer.snapshot.store import LocalStore
 from tests.golden.make import PLAIN, SIGNED, make, nights
-from tests.snapshot_data import ACCOUNT, make_users, spool, stage_snapshot
+from tests.golden.make_erased import ERASED, GONE, HIDDEN
+from tests.golden.make_erased import make as make_erased
+from tests.snapshot_data import make_users
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 STORE = LocalStore(GOLDEN / "exports")
@@ -84,6 +87,9 @@ def test_they_are_made_the_same_way_every_time(tmp_path: Path) -> None:
     make(tmp_path / "once")
     make(tmp_path / "again")
     assert files(tmp_path / "once") == files(tmp_path / "again")
+    make_erased(tmp_path / "third")
+    make_erased(tmp_path / "fourth")
+    assert files(tmp_path / "third") == files(tmp_path / "fourth")
 
 
 def is_accepted(root: Path, sid: str, name: str, *, trusted: bool) -> bool:
@@ -107,22 +113,24 @@ def flips(root: Path, count: int, seed: int) -> Iterator[tuple[str, int]]:
         yield path, chance.randrange(len((root / path).read_bytes()) * 8)
 
 
-def missed_flips(root: Path, count: int, seed: int) -> list[tuple[str, int]]:
-    """Flips that verify does not find, looking at the snapshots of the account that the file belongs to.
+def snapshot_of(path: str) -> tuple[str, str]:
+    """The account of a file, and the snapshot; ``all`` for what is left of a pruned one."""
+    sid = next(sid for sid in (SIGNED, PLAIN, ERASED) if sid in path)
+    nights = {SIGNED: {"20261121": "all", "20261122": "previous"}, ERASED: {"20261121": "previous"}}.get(sid, {})
+    return sid, next((name for night, name in nights.items() if night in path), "latest")
 
-    Beside the golden snapshots lies one with rejects.
-    """
-    shutil.copytree(GOLDEN / "exports", root)
-    rejected = spool([[[{"id": 5}, *make_users(40)]]])
-    publish(LocalStore(root), stage_snapshot(LocalStore(root), rejected, rejects=[b'{"user":{"id":5}}\n']))
+
+def missed_flips(root: Path, count: int, seed: int) -> list[tuple[str, int]]:
+    """Flips that verify does not find, looking at the snapshots of the account that the file belongs to."""
+    for name in ("exports", "erased"):
+        shutil.copytree(GOLDEN / name, root, dirs_exist_ok=True)
     missed = []
     for path, bit in flips(root, count, seed):
         data = bytearray((root / path).read_bytes())
         data[bit // 8] ^= 1 << bit % 8
         (root / path).write_bytes(data)
-        sid = next(sid for sid in (SIGNED, PLAIN, ACCOUNT) if sid in path)
-        pruned = sid == SIGNED and "20261121" in path
-        if is_accepted(root, sid, "all" if pruned else "previous" if "20261122" in path else "latest", trusted=False):
+        sid, name = snapshot_of(path)
+        if is_accepted(root, sid, name, trusted=False):
             missed.append((path, bit))
         data[bit // 8] ^= 1 << bit % 8
         (root / path).write_bytes(data)
@@ -179,3 +187,29 @@ def test_users_erased_one_after_another_leave_a_chain_that_leads_back_to_what_wa
     )
     assert erased.replaced("20261123T020000Z", erased.earlier[0].sha256)
     assert not erased.replaced("20261123T020000Z", "0" * 64)
+
+
+def test_snapshots_with_rejects_added_and_erased_users_are_verified_read_and_compared(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ("--destination", str(GOLDEN / "erased"), "--json")
+    assert main(["verify", "--all", *flags]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], [s["snapshot_id"] for s in report["snapshots"]]) == (
+        True,
+        ["20261121T020002Z", "20261122T020002Z"],
+    )
+    store, users = LocalStore(GOLDEN / "erased"), make_users(120)
+    expected = [user["id"] for place, user in enumerate(users) if place not in GONE]
+    for name in ("previous", "latest"):
+        manifest = find_snapshot(store, ERASED, name).manifest
+        for form in ("parquet", "ndjson"):
+            parts = replace(manifest, formats=(form,), files=tuple(f for f in manifest.files if f.format == form))
+            read = [i for batch in read_users(store, parts, ("id",)) for i in batch.column("id").to_pylist()]
+            assert read == expected
+        assert manifest.rejects.count == 2
+        assert manifest.erased is not None
+        assert (len(manifest.erased.earlier), manifest.erased.reason) == (1, "asked for")
+    assert manifest.reconciliation == ReconciliationFacts(1, 0, (users[HIDDEN]["id"],))
+    assert main(["diff", *flags]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["unchanged"] == 118
