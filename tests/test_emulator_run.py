@@ -51,10 +51,19 @@ async def test_the_first_line_is_the_url_and_a_signal_ends_it(number: signal.Sig
         assert await started.stdout.read() == b""
 
 
-def test_a_taken_port_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_keeps_it_from_starting_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert run(Options(port=taken.getsockname()[1])) == 2
-    assert capsys.readouterr().err.startswith("the emulator cannot start: ")
+        port = taken.getsockname()[1]
+        assert run(Options(port=port)) == 2
+    told = f"syncer: error: the emulator cannot listen on 127.0.0.1 port {port}: address already in use\n"
+    assert capsys.readouterr().err == told
+    assert run(Options(host="no.such.host.invalid")) == 2
+    assert capsys.readouterr().err.startswith(
+        "syncer: error: the emulator cannot listen on no.such.host.invalid port 0: "
+    )
+    assert run(Options(log_file=str(tmp_path / "none" / "log"))) == 2
+    told = f"syncer: error: the emulator cannot write {tmp_path / 'none' / 'log'}: no such file or directory\n"
+    assert capsys.readouterr().err == told
 
 
 def test_the_command_refuses_unreadable_credentials(
@@ -74,7 +83,7 @@ def test_the_command_serves_what_its_arguments_say(capsys: pytest.CaptureFixture
     with socket.create_server(("127.0.0.1", 0)) as taken:
         args = parser.parse_args(["emulator", "--port", str(taken.getsockname()[1])])
         assert args.run(args) == 2
-    assert "cannot start" in capsys.readouterr().err
+    assert "cannot listen" in capsys.readouterr().err
 
 
 async def test_wrong_credentials_are_told_as_usage(tmp_path: Path) -> None:

@@ -25,6 +25,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         options = options_from(args)
     except (OSError, ValueError) as error:
-        print(f"the emulator's credentials cannot be read: {error}", file=sys.stderr)
+        print(f"syncer: error: the emulator's credentials cannot be read: {error}", file=sys.stderr)
         return 2
     return run_emulator(options)

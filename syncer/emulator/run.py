@@ -3,6 +3,7 @@ Knows nothing of arguments.
 """
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -11,12 +12,19 @@ from syncer.emulator.server import running
 
 
 def run(options: Options) -> int:
-    """Serve until a signal: 130 after SIGINT, 143 after SIGTERM, 2 if the address cannot be used."""
+    """Serve until a signal: 130 after SIGINT, 143 after SIGTERM, 2 if the address or the log file cannot be used."""
     try:
         return asyncio.run(_run(options))
     except OSError as error:
-        print(f"the emulator cannot start: {error}", file=sys.stderr)
+        what = f"write {error.filename}" if error.filename else f"listen on {options.host} port {options.port}"
+        print(f"syncer: error: the emulator cannot {what}: {_reason(error)}", file=sys.stderr)
         return 2
+
+
+def _reason(error: OSError) -> str:
+    if error.errno is None or error.errno < 0:  # a name that is not found has a number of another kind
+        return str(error.strerror or error).lower()
+    return os.strerror(error.errno).lower()
 
 
 async def _run(options: Options) -> int:
