@@ -9,7 +9,7 @@ import pytest
 from syncer.emulator.answers import error, in_form
 from syncer.emulator.options import BODY_FORMS
 from syncer.errors import SyncerError
-from syncer.model import Struggling, Token, WireResponse
+from syncer.model import Page, Struggling, Token, WireResponse
 from tests.scripted_wire import ScriptedWire, client_over
 from tests.virtual_time import run_virtual
 
@@ -107,3 +107,49 @@ def test_a_token_that_the_service_echoes_is_in_no_sentence() -> None:
     with pytest.raises(SyncerError) as caught:
         run_virtual(client.list_page(token, 50))
     assert token not in str(caught.value)
+
+
+PAGE = b'{"users":[],"pagination":{"next":null,"self":"c2VsZg=="}}'
+DAMAGED = [
+    *(b"", b" ", b"<html><body>502</body></html>", b"<!doctype html>", b"OK", b"{", b"}"),
+    *(PAGE[:-1], PAGE + PAGE, PAGE + b"x"),
+    *(b"\xef\xbb\xbf" + PAGE, b"\xff\xfe" + PAGE, b"\x1f\x8b\x08\0" + PAGE, b"\0" * 50, PAGE.replace(b"[]", b"[,]")),
+    *(PAGE.replace(b"null", b"NaN"), PAGE.replace(b"null", b"'x'"), PAGE.replace(b'"self"', b"self"), b"[" * 2000),
+]  # fmt: skip
+"""Bytes that are no JSON: a gateway, or an accident on the way."""
+BREACHES = [
+    *(b"null", b"[]", b"true", b"17", b'"text"', b"{}", b'{"users":[]}', b'{"pagination":{"next":null}}'),
+    *(PAGE.replace(b"[]", value) for value in (b"null", b"{}", b'"x"', b"7")),
+    *(PAGE.replace(b'{"next":null,"self":"c2VsZg=="}', value) for value in (b"null", b"[]", b'"x"', b"0")),
+    *(PAGE.replace(b"null", value) for value in (b"7", b"true", b"[]", b"{}", b'"https://x/v1?pageToken=y"')),
+    b'{"errors":[{"code":20404,"message":"no"}]}',
+]
+"""JSON that is no page: the service itself breaks its contract."""
+
+
+@pytest.mark.parametrize("body", DAMAGED)
+def test_a_200_that_is_no_json_is_given_up(body: bytes) -> None:
+    ended = outcome("list", WireResponse(200, {"twilio-request-id": REQUEST_ID}, body))
+    assert isinstance(ended, SyncerError)
+    assert ended.exit_code == 4
+    assert_one_safe_sentence(ended)
+
+
+@pytest.mark.parametrize("body", BREACHES)
+def test_a_200_that_is_no_page_is_a_broken_contract(body: bytes) -> None:
+    ended = outcome("list", WireResponse(200, {"twilio-request-id": REQUEST_ID}, body))
+    assert isinstance(ended, SyncerError)
+    assert ended.exit_code == 5
+    assert_one_safe_sentence(ended)
+
+
+@pytest.mark.parametrize("encoding", ["snappy", "gzip, gzip", "zstd", "compress", "x" * 200])
+def test_an_encoding_that_was_not_asked_for_is_given_up(encoding: str) -> None:
+    ended = outcome("list", WireResponse(200, {"content-encoding": encoding, "twilio-request-id": REQUEST_ID}, PAGE))
+    assert isinstance(ended, SyncerError)
+    assert ended.exit_code == 4
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "text/plain", ""])
+def test_what_an_answer_calls_itself_does_not_matter_if_it_is_a_page(content_type: str) -> None:
+    assert isinstance(outcome("list", WireResponse(200, {"content-type": content_type}, PAGE)), Page)
