@@ -38,11 +38,11 @@ def night(service: Emulator, folder: Path, *more: str) -> tuple[dict[str, Any], 
     return latest(folder), " ".join(done.stderr.split())
 
 
-@pytest.mark.parametrize("walkers", ["1", "4"])
+@pytest.mark.parametrize(("walkers", "order"), [("1", "oldest"), ("4", "oldest"), ("4", "newest")])
 def test_erased_users_who_are_served_again_are_left_out_and_the_changes_are_written(
-    tmp_path: Path, walkers: str
+    tmp_path: Path, walkers: str, order: str
 ) -> None:
-    with emulator("--users", "400") as service:
+    with emulator("--users", "400", "--order", order) as service:
         ids = [user["id"] for user in service.truth()]
         gone = [ids[i] for i in BORDERS]
         export(service.url, tmp_path, *BOTH)

@@ -96,3 +96,17 @@ def test_vanished_is_only_said_between_complete_snapshots() -> None:
     nothing = {"created": 0, "updated": 0, "deleted": 0, "returned": 0, "unchanged": 0}
     assert whole.by_change() == {**nothing, "vanished": 1, "purged": 1}
     assert partial.by_change() == {**nothing, "missing": 1, "purged": 1}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_erased_users_that_only_the_old_snapshot_holds_are_neither_named_nor_counted(seed: int) -> None:
+    chance = random.Random(seed)
+    old, new = make_rows(chance, 500, 0.9), make_rows(chance, 500, 0.9)
+    erased = {user_id for user_id in old.keys() - new.keys() if chance.random() < 0.5}
+    diff, without = Diff(is_erased=erased.__contains__), Diff()
+    kept = {user_id: row for user_id, row in old.items() if user_id not in erased}
+    found = [row for table in diff.tables(batches(old, chance), batches(new, chance)) for row in table.to_pylist()]
+    plain = [row for table in without.tables(batches(kept, chance), batches(new, chance)) for row in table.to_pylist()]
+    assert found == plain
+    assert erased
+    assert diff.counts == without.counts

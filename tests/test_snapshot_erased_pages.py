@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from base64 import b64encode, urlsafe_b64encode
 from dataclasses import replace
 
@@ -13,7 +14,8 @@ from syncer.model import PageRecord, Token
 from syncer.snapshot.columns import digest_ids
 from syncer.snapshot.erased_ids import ids_in, ids_in_token
 from syncer.snapshot.erased_pages import ErasedPages, usable_entries
-from syncer.snapshot.left_out import LeftOut
+from syncer.snapshot.left_out import LeftOut, named_by_pages
+from syncer.snapshot.page_cover import PageCover, PageSpan
 
 
 def token(user_id: str) -> Token:
@@ -95,3 +97,62 @@ def test_users_that_stand_on_no_page_leave_its_digest_alone() -> None:
     found = list(left_out.pages(PAGES))
     assert [(r.users, r.digest) for r in found] == [(2, PAGES[0].digest), (1, digest_ids([DD])), (2, PAGES[2].digest)]
     assert (left_out.users, left_out.rows) == (6, 1)
+
+
+def served(ids: list[str], chance: random.Random, *, shuffled: bool) -> list[PageRecord]:
+    """Pages of two stretches that share some users at their stitch, of a list in order of ids or in none."""
+    order = chance.sample(ids, len(ids)) if shuffled else ids
+    middle = chance.randrange(5, len(order) - 5)
+    size, shared = chance.randrange(2, 6), chance.randrange(1, 4)
+    stretches = [order[: middle + shared], order[middle:]]
+    records: list[PageRecord] = []
+    for stretch, users in enumerate(stretches):
+        pages = [users[at : at + size] for at in range(0, len(users), size)]
+        if chance.random() < 0.3:
+            pages.insert(chance.randrange(1, len(pages)), [])  # a link without users
+        for sequence, held in enumerate(pages):
+            last = sequence == len(pages) - 1
+            end = last and stretch == 1
+            records.append(
+                PageRecord(
+                    stretch, sequence, len(records), Token(f"T{stretch}-{sequence}") if stretch or sequence else None,
+                    None if end else Token(f"T{stretch}-{sequence + 1}"), "null" if end else None, size, len(held), 0,
+                    held[0] if held else None, held[-1] if held else None, min(held, default=None),
+                    max(held, default=None), digest_ids(sorted(held)),
+                    "end" if end else "met" if last else None, 1 if last and not end else None,
+                    order[middle] if last and not end and order[middle] in held else None,
+                )
+            )  # fmt: skip
+    return records
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("seed", range(60))
+def test_whoever_is_erased_the_pages_prove_the_rest_as_they_proved_all(seed: int, shuffled: bool) -> None:
+    chance = random.Random(seed)
+    ids = sorted(f"comms_pushnotificationuser_0{chance.randrange(10**25):025d}" for _ in range(60))
+    records = served(ids, chance, shuffled=shuffled)
+    verdict = prove_coverage(records).verdict
+    gone = frozenset(chance.sample(ids, chance.choice([1, 3, 20, 59])))
+    left_out = LeftOut(gone)
+    left_out.note(records)
+    cuts = sorted(chance.sample(range(1, 60), 3))
+    tables = [
+        pa.table({"id": ids[begin:end], "deleted_at": pa.nulls(end - begin)})
+        for begin, end in zip([0, *cuts], [*cuts, 60], strict=True)
+    ]
+    kept = [user_id for table in left_out.kept(tables) for user_id in table.column("id").to_pylist()]
+    changed = list(left_out.pages(records))
+    assert kept == [user_id for user_id in ids if user_id not in gone]
+    assert prove_coverage(changed).verdict == verdict
+    assert sum(record.users for record in changed) == sum(record.users for record in records) - len(gone)
+    spans = [
+        PageSpan(r.min_id, r.max_id, r.digest, r.users, "")
+        for r in sorted(changed, key=lambda r: r.min_id or "")
+        if r.min_id is not None and r.max_id is not None
+    ]
+    cover = PageCover(spans, 0)
+    cover.add(kept)
+    cover.finish()
+    assert (cover.faults, cover.users_off_pages) == ([], 0)
+    assert gone.isdisjoint(named_by_pages(changed))

@@ -6,6 +6,7 @@ overlap, meet and follow each other as they did. Digests are made again where th
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,23 +24,32 @@ TOKEN_MARK = "erased-"
 
 @dataclass(slots=True)
 class _Page:
-    """A page on which an erased user may stand. Its ids are kept until all rows of its range have passed."""
+    """A page on which an erased user may stand. Its ids are kept until its range has passed, or holds too many."""
 
     min_id: str
     max_id: str
     digest: bytes
-    users_max: int
+    users: int
+    """Users that it served, rejects not counted."""
     ids: list[str] = field(default_factory=list)
-    stands_alone: bool = False
-    """Whether the rows of its range are exactly its users, as its digest says."""
-    digest_kept: bytes = b""
-    erased: frozenset[str] = frozenset()
+    overlaps: bool = False
+    """Whether more rows lie in its range than it served: its digest proves nothing, here and for ``verify``."""
+    held: frozenset[str] = frozenset()
+    """Erased users that stand on it, where that is known."""
+    taken: int = 0
+    """Erased users that are taken from its number."""
+
+    def add(self, ids: list[str]) -> None:
+        """The next rows of its range."""
+        self.overlaps = self.overlaps or len(self.ids) + len(ids) > self.users
+        self.ids = [] if self.overlaps else self.ids + ids
 
     def close(self, held: frozenset[str]) -> None:
         """All rows of its range have passed."""
-        self.stands_alone = digest_ids(self.ids) == self.digest
-        self.digest_kept = digest_ids([i for i in self.ids if i not in held])
-        self.erased = held.intersection(self.ids)
+        self.overlaps = self.overlaps or digest_ids(self.ids) != self.digest
+        if not self.overlaps:
+            self.digest = digest_ids([i for i in self.ids if i not in held])
+            self.held = held.intersection(self.ids)
         self.ids = []
 
 
@@ -60,7 +70,8 @@ class ErasedPages:
         self._tokens: dict[str, Token] = {}
         self._before = ""
         self._rows: set[str] = set()
-        """Erased users that were met and not yet taken from a page."""
+        """Erased users that were met, and are to be taken from one page each."""
+        self._is_assigned = False
 
     def note(self, record: PageRecord) -> None:
         """A record of the index, in any order; all of them before the first id."""
@@ -76,19 +87,19 @@ class ErasedPages:
             return
         self._mark_up_to(ids)
         for page in self._opened(ids[-1]):
-            begin, end = bisect_left(ids, page.min_id), bisect_right(ids, page.max_id)
-            if begin < end and len(page.ids) <= page.users_max:  # more than it served: it overlaps others
-                page.ids += ids[begin:end]
-        self._close([page for page in self._open if page.max_id <= ids[-1]])
+            page.add(ids[bisect_left(ids, page.min_id) : bisect_right(ids, page.max_id)])
+        self._close([page for page in self._open if page.overlaps or page.max_id <= ids[-1]])
 
     def changed(self, record: PageRecord) -> PageRecord:
         """The record without the erased users."""
-        self._close(self._open)
-        users, digest = self._without(record)
+        if not self._is_assigned:
+            self._close(self._open)
+            self._assign()
+        page = self._pages.get((record.stretch, record.sequence))
         return replace(
             record,
-            users=users,
-            digest=digest,
+            users=record.users - page.taken if page else record.users,
+            digest=page.digest if page else record.digest,
             token=self._token(record.token),
             next=self._token(record.next),
             first_id=self._id(record.first_id),
@@ -147,20 +158,33 @@ class ErasedPages:
             return token
         return self._tokens.setdefault(token, Token(f"{TOKEN_MARK}{len(self._tokens)}"))
 
-    def _without(self, record: PageRecord) -> tuple[int, bytes]:
-        """Users on the page, and their digest."""
-        page = self._pages.get((record.stretch, record.sequence))
-        if page is None:
-            return record.users, record.digest
-        # Each user is taken from one page, even if two served it: how many were served twice stays as it is.
-        if page.stands_alone:
-            mine = self._rows & page.erased
-            self._rows -= mine
-            return record.users - len(mine), page.digest_kept
-        # It overlaps others, so that its digest proves nothing; the user may be on any of them.
-        between = [i for i in sorted(self._rows) if page.min_id <= i <= page.max_id][: page.users_max]
-        self._rows -= set(between)
-        return record.users - len(between), record.digest
+    def _assign(self) -> None:
+        """Take each erased row from one page, even if two served it: how many were served twice stays as it is.
+
+        Where nobody knows on which of several pages a user stands, it goes to the one whose range ends first: so none
+        is left over, as each did stand on one of them.
+        """
+        self._is_assigned = True
+        for page in self._pages.values():
+            page.taken = len(page.held & self._rows)
+            self._rows -= page.held
+        ahead = sorted((p.min_id, p.max_id, place) for place, p in self._pages.items() if p.overlaps)
+        ahead.reverse()
+        candidates: list[tuple[str, tuple[int, int]]] = []
+        for erased in sorted(self._rows):
+            while ahead and ahead[-1][0] <= erased:
+                heapq.heappush(candidates, ahead.pop()[1:])
+            while candidates and (candidates[0][0] < erased or not self._take(candidates[0][1])):
+                heapq.heappop(candidates)
+        self._rows.clear()
+
+    def _take(self, place: tuple[int, int]) -> bool:
+        """Take one more user from a page, unless all that it served are taken."""
+        page = self._pages[place]
+        if page.taken == page.users:
+            return False
+        page.taken += 1
+        return True
 
 
 def usable_entries(records: Iterable[PageRecord]) -> Iterator[PageRecord]:
