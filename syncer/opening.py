@@ -24,6 +24,10 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
     notes: list[str] = []
     _finish_published(ports.store, spool)
     previous = _last_snapshot(ports.store, request.account_sid)
+    if spool.lost_pages:
+        notes.append(
+            f"{spool.lost_pages} pages of the unfinished run did not survive on the disk; they are asked again"
+        )
     facts = spool.facts()
     reason = "" if facts is None else _why_not_resume(request, ports, facts, spool.number("refused"))
     if facts and not reason and previous and previous.manifest.snapshot_id > facts.snapshot_id:

@@ -13,7 +13,8 @@ from typing import Any
 
 from syncer.crawl.crawler import ListUnstable, first_error
 from syncer.crawl.probe import ANEW, Glance, Met, Seen, choose_pages, follow_ups, judge_places
-from syncer.crawl.spool import SortedPage, Spool
+from syncer.crawl.spool import Spool
+from syncer.crawl.spool_tables import SortedPage
 from syncer.errors import GaveUp
 from syncer.model import Encode, EncodedPage, ListPage, Page, PageRecord, Token
 from syncer.snapshot.columns import digest_ids, unpack
@@ -267,7 +268,7 @@ class _Reading:
         if page.page in self._known:
             return
         self._known.add(page.page)
-        batch: Any = unpack(self._spool.payload(page.page), with_lines=self._with_lines)
+        batch: Any = unpack(self._spool.payload(page), with_lines=self._with_lines)
         users = _users_of(batch)
         self._newest.append((page.asked, (page.stretch, page.sequence), max(user.updated_at for user in users)))
         for row, user in enumerate(users):

@@ -14,7 +14,8 @@ from typing import Any
 from syncer.crawl.crawler import ListUnstable
 from syncer.crawl.proof import Coverage, find_order, prove_coverage
 from syncer.crawl.repeats import Repeats, find_displaced, judge_repeats
-from syncer.crawl.spool import PageRepeated, SortedPage, Spool, rejects_lines
+from syncer.crawl.spool import PageRepeated, Spool, rejects_lines
+from syncer.crawl.spool_tables import SortedPage
 from syncer.errors import CoverageNotProven
 from syncer.model import Check, counted
 from syncer.snapshot.columns import unpack
@@ -189,7 +190,7 @@ def _judge(spool: Spool, task: StagingTask, merged: MergeFacts, coverage: Covera
 def _load(spool: Spool, task: StagingTask, page: SortedPage) -> Any:
     if page.page < 0:
         return task.added[page.sequence].batch
-    return unpack(spool.payload(page.page), with_lines=task.with_lines)
+    return unpack(spool.payload(page), with_lines=task.with_lines)
 
 
 def _holds(spool: Spool, task: StagingTask, page: SortedPage, user_id: str) -> bool:

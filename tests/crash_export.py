@@ -128,7 +128,7 @@ def leftovers(folder: Path) -> list[str]:
     """What a finished run must not leave behind."""
     left = [p for p in (folder / "exports").rglob("*") if ".syncer-tmp" in p.name]
     left += [p for p in (folder / "exports" / ".staging").rglob("*") if p.is_file()]
-    left += list((folder / "state").rglob("spool.sqlite*"))
+    left += list((folder / "state").rglob("spool.*"))
     return [f"{path.relative_to(folder)} is left" for path in left]
 
 

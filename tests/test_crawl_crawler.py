@@ -107,11 +107,7 @@ class Bench:
         return crawler
 
     def users(self) -> list[str]:
-        return sorted(i for page in self.spool.pages() for i in eval(self.spool.payload(self._page(page.asked))))
-
-    def _page(self, asked: int) -> int:
-        row = self.spool._db.execute("SELECT page FROM pages WHERE asked = ?", (asked,)).fetchone()
-        return int(row[0])
+        return sorted(i for page in self.spool.sorted_pages() for i in eval(self.spool.payload(page)))
 
     def tokens(self) -> list[str | None]:
         return [token for _, token, _ in self.service.asked]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from syncer.crawl import spool as spool_module
 from syncer.crawl.plan import Plan, PlannedStretch, plan_sequential
-from syncer.crawl.spool import Entry, PageRepeated, RunFacts, SortedPage, Spool, rejects_lines
+from syncer.crawl.spool import Entry, PageRepeated, RunFacts, Spool, rejects_lines
+from syncer.crawl.spool_tables import NOWHERE, SortedPage
 from syncer.crawl.walk import Stretch
 from syncer.errors import CoverageNotProven, StorageFailed
 from syncer.model import EncodedPage, PageRecord, Reject, Token
@@ -89,8 +94,12 @@ def test_pages_come_in_list_order_and_users_in_order_of_min_id(spool: Spool) -> 
     first, second, empty = entry(0, 0, None, "1", "xy"), entry(0, 1, "1", "2", "ab"), entry(0, 2, "2", "3", "")
     spool.record([first, second, empty], {})
     assert list(spool.pages()) == [first.record, second.record, empty.record]
-    assert list(spool.sorted_pages()) == [SortedPage(2, 0, 1, 2, "a", "b"), SortedPage(1, 0, 0, 1, "x", "y")]
-    assert spool.payload(2) == b"'ab'"
+    pages = list(spool.sorted_pages())
+    assert [replace(page, place=NOWHERE) for page in pages] == [
+        SortedPage(2, 0, 1, 2, "a", "b"),
+        SortedPage(1, 0, 0, 1, "x", "y"),
+    ]
+    assert [spool.payload(page) for page in pages] == [b"'ab'", b"'xy'"]
     assert spool.page(0, 1) == second.record
     assert spool.page(0, 9) is None
     assert spool.last_pages() == {0: empty.record}
@@ -134,12 +143,6 @@ def test_a_rewound_stretch_asks_again_from_there(spool: Spool) -> None:
     assert next((s.sequence, s.next, s.first_ids) for s in spool.stretches()) == (0, None, [])
 
 
-def test_a_dropped_stretch_stays_dropped(spool: Spool) -> None:
-    spool.record([entry(1, 0, "e", None, "xy", first="xy")], {})
-    spool.drop_stretch(1)
-    assert [s.status for s in reopened(spool).stretches()] == ["waiting", "dropped"]
-
-
 def test_rejects_are_kept_whole_in_list_order(spool: Spool) -> None:
     late, early = Reject(0, "no id", b'{"x":1}'), Reject(3, 'unreadable "time"', b"{}")
     spool.record([entry(1, 0, "e", None, "", rejects=(late,)), entry(0, 0, None, "1", "a", rejects=(early,))], {})
@@ -175,6 +178,102 @@ def test_a_full_disk_is_one_sentence_and_the_last_state_stays(spool: Spool) -> N
     with pytest.raises(StorageFailed, match=r"the spool .* cannot be written: database or disk is full"):
         spool.record([big], {})
     assert spool.count_pages() == 1
+
+
+def payload_path(spool: Spool) -> Path:
+    return spool.path.with_suffix(".payloads")
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_every_flipped_bit_of_a_payload_is_noticed_when_it_is_read(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab"), entry(0, 1, "1", "2", "cd")], {})
+    good = payload_path(spool).read_bytes()
+    pages = list(spool.sorted_pages())
+    for bit in range(len(good) * 8):
+        payload_path(spool).write_bytes(flipped(good, bit))
+        with pytest.raises(StorageFailed, match="a page in the spool is damaged"):
+            [spool.payload(page) for page in pages]
+
+
+@pytest.mark.parametrize("kept", range(3))
+def test_pages_whose_payload_a_power_cut_took_are_asked_again(spool: Spool, kept: int) -> None:
+    spool.record([entry(0, n, str(n) if n else None, str(n + 1), "abcdef"[2 * n : 2 * n + 2]) for n in range(3)], {})
+    payload_path(spool).write_bytes(payload_path(spool).read_bytes()[: 4 * kept + 3])
+    spool = reopened(spool)
+    assert (spool.lost_pages, spool.count_pages()) == (3 - kept, kept)
+    assert spool.stretches()[0].sequence == kept
+    assert [spool.payload(page) for page in spool.sorted_pages()] == [b"'ab'", b"'cd'"][:kept]
+    spool.record([entry(0, kept, str(kept) if kept else None, "9", "xy")], {})
+    assert [spool.payload(page) for page in spool.sorted_pages()][-1] == b"'xy'"
+
+
+def test_a_lost_page_takes_those_after_it_in_its_stretch_and_no_others(spool: Spool) -> None:
+    pages = [entry(0, 0, None, "1", "ab", first="ab"), entry(1, 0, "e", "f", "xy"), entry(0, 1, "1", "2", "cd")]
+    spool.record(pages, {})
+    payload_path(spool).write_bytes(flipped(payload_path(spool).read_bytes(), 0))
+    spool = reopened(spool)
+    assert (spool.lost_pages, [page.stretch for page in spool.pages()]) == (2, [1])
+    assert (spool.stretches()[0].sequence, spool.stretches()[0].first_ids) == (0, [])
+
+
+def test_what_was_synced_is_not_read_again_when_the_spool_is_opened(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab")], {})
+    spool.checkpoint()
+    payload_path(spool).write_bytes(b"")
+    assert reopened(spool).count_pages() == 1
+
+
+def test_a_checkpoint_is_due_after_so_many_bytes_and_the_log_is_used_again(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "CHECKPOINT_BYTES", 8)
+    spool.record([entry(0, 0, None, "1", "ab")], {})
+    assert not spool.is_checkpoint_due
+    spool.record([entry(0, 1, "1", "2", "cd")], {})
+    assert spool.is_checkpoint_due
+    log = spool.path.with_name("spool.sqlite-wal")
+    spool.checkpoint()
+    before = log.stat().st_size
+    assert not spool.is_checkpoint_due
+    spool.record([entry(0, 2, "2", "3", "ef")], {})
+    assert log.stat().st_size == before
+    assert reopened(spool).count_pages() == 3
+
+
+def test_a_spool_of_another_version_is_emptied(spool: Spool) -> None:
+    spool.record([entry(0, 0, None, "1", "ab")], {})
+    spool._db.execute("PRAGMA user_version = 1")
+    spool._db.execute("ALTER TABLE pages DROP COLUMN payload_bytes")
+    spool = reopened(spool)
+    assert (spool.facts(), spool.count_pages()) == (None, 0)
+    spool.begin(FACTS, TWO)
+    spool.record([entry(0, 0, None, "1", "ab")], {})
+    assert [spool.payload(page) for page in spool.sorted_pages()] == [b"'ab'"]
+
+
+def test_a_disk_that_fills_while_a_payload_is_written_names_nothing_of_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if len(data) > 2:
+            return write(descriptor, bytes(data)[:2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    spool.record([entry(0, 0, None, "1", "ab")], {})
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(StorageFailed, match="No space left"):
+            spool.record([entry(0, 1, "1", "2", "cd")], {})
+    spool.record([entry(0, 1, "1", "2", "ef")], {})
+    spool = reopened(spool)
+    assert [spool.payload(page) for page in spool.sorted_pages()] == [b"'ab'", b"'ef'"]
 
 
 def test_a_file_that_is_no_spool_is_one_sentence(tmp_path: Path) -> None:

@@ -171,21 +171,11 @@ def test_packed_columns_come_back_the_same(with_lines: bool) -> None:
     assert unpack(pack(batch), with_lines=with_lines).equals(batch)
 
 
-def test_every_flipped_bit_of_packed_columns_is_noticed() -> None:
-    packed = pack(ENCODE(make_page(make_users(2))).batch)
-    for at in range(len(packed)):
-        damaged = bytearray(packed)
-        damaged[at] ^= 1 << (at % 8)
-        with pytest.raises(StorageFailed, match="is damaged"):
-            unpack(bytes(damaged), with_lines=True)
-
-
 def test_short_bytes_and_those_for_other_formats_are_refused() -> None:
     packed = pack(ENCODE(make_page(make_users(2))).batch)
-    with pytest.raises(StorageFailed, match="is cut short"):
-        unpack(packed[:5], with_lines=True)
-    with pytest.raises(StorageFailed, match="is damaged"):
-        unpack(packed[:-1], with_lines=True)
+    for end in range(len(packed)):
+        with pytest.raises(StorageFailed, match="is damaged"):
+            unpack(packed[:end], with_lines=True)
     with pytest.raises(StorageFailed, match="was written for other formats"):
         unpack(packed, with_lines=False)
 

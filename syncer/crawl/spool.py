@@ -1,60 +1,43 @@
-"""The spool: the durable record of an unfinished run, one SQLite file for each account.
+"""The spool: the durable record of an unfinished run, one SQLite file for each account and one file of payloads.
 
 A page, its position and what was decided about it are one transaction: after a kill at any instant the file says
-exactly which token to ask for next. Payloads are opaque bytes here.
+exactly which token to ask for next. Payloads are opaque bytes here, written before the row that names them.
 
-A commit appends to the write-ahead log, that is to the system's page cache: some 0.1 ms. What may wait for the disk is
-``checkpoint``, which is never done unasked.
+A commit appends to both files, that is to the system's page cache: some 0.1 ms. What may wait for the disk is
+``checkpoint``, which is never done unasked. After a power cut, pages since the last one are there or are asked again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from syncer.crawl.payload_file import PayloadFile
 from syncer.crawl.plan import Plan
+from syncer.crawl.spool_tables import (
+    COLUMNS,
+    INSERT_PAGE,
+    RECORD_FIELDS,
+    SETTINGS,
+    SORTED_COLUMNS,
+    STRETCHES,
+    TABLES,
+    VERSION,
+    SortedPage,
+    sorted_page,
+    stretch_of,
+    token_hash,
+)
 from syncer.crawl.walk import Stretch
 from syncer.errors import CoverageNotProven, StorageFailed
-from syncer.model import EncodedPage, Pack, PageRecord, Reject, Token
-
-VERSION = 1
-_RECORD_FIELDS = tuple(f.name for f in fields(PageRecord))
-_COLUMNS = ", ".join(f'"{name}"' for name in _RECORD_FIELDS)
-_INSERT_PAGE = f"INSERT INTO pages ({_COLUMNS}, token_hash) VALUES ({', '.join('?' * (len(_RECORD_FIELDS) + 1))})"
+from syncer.model import EncodedPage, Pack, PageRecord, Reject
 
 CHECKPOINT_BYTES = 64 << 20
-"""Payloads in the log before it is moved into the database file and used anew: some 1.6 million users."""
-
-# All tables are made in one transaction: one sync of the disk, not one for each.
-_SCHEMA = """
-PRAGMA page_size = 4096;
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
-PRAGMA wal_autocheckpoint = 0;
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS stretches (
-  stretch INTEGER PRIMARY KEY, entry TEXT, planned_pages INTEGER, after_id TEXT,
-  dropped INTEGER NOT NULL DEFAULT 0, rewalked INTEGER NOT NULL DEFAULT 0, first_ids TEXT NOT NULL DEFAULT '[]');
-CREATE TABLE IF NOT EXISTS pages (
-  page INTEGER PRIMARY KEY, stretch INTEGER NOT NULL, sequence INTEGER NOT NULL, asked INTEGER NOT NULL,
-  token TEXT, next TEXT, "end" TEXT, page_size INTEGER NOT NULL, users INTEGER NOT NULL, rejects INTEGER NOT NULL,
-  first_id TEXT, last_id TEXT, min_id TEXT, max_id TEXT, digest BLOB NOT NULL,
-  ending TEXT, stitch INTEGER, stitch_id TEXT, token_hash INTEGER);
-CREATE UNIQUE INDEX IF NOT EXISTS pages_place ON pages (stretch, sequence);
-CREATE UNIQUE INDEX IF NOT EXISTS pages_token ON pages (stretch, token_hash);
-CREATE UNIQUE INDEX IF NOT EXISTS pages_digest ON pages (stretch, digest) WHERE min_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS pages_min_id ON pages (min_id, page) WHERE min_id IS NOT NULL;
-CREATE TABLE IF NOT EXISTS payloads (page INTEGER PRIMARY KEY, payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS rejects (page INTEGER, row INTEGER, reason TEXT, body BLOB, PRIMARY KEY (page, row)) WITHOUT
-ROWID;
-COMMIT;
-"""
+"""Payloads written before they are synced and the log is moved into the database file: some 1.6 million users."""
 
 
 class PageRepeated(CoverageNotProven):
@@ -93,55 +76,50 @@ class Entry:
     """The stretch's remembered users, when this page changed them."""
 
 
-@dataclass(frozen=True, slots=True)
-class SortedPage:
-    """A page with users, as the merge wants it: pages come in order of ``min_id``."""
-
-    page: int
-    stretch: int
-    sequence: int
-    asked: int
-    min_id: str
-    max_id: str
-
-
 class Spool:
     """One account's unfinished run. Not safe for use by two processes: the account's lock sees to that."""
 
     def __init__(self, path: Path, pack: Pack) -> None:
         self.path = path
+        self.lost_pages = 0
+        """Pages whose payloads a power cut took: they will be asked for again."""
         self._pack = pack
-        self._log_bytes = 0
-        with _storage(path):
+        self._unsynced_bytes = 0
+        with _storage(path), ExitStack() as stack:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
-                self._db.executescript(_SCHEMA)
-                path.chmod(0o600)
-            except BaseException:
-                self._db.close()
-                raise
+            self._db = stack.enter_context(
+                closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+            )
+            self._open_tables()
+            path.chmod(0o600)
+            self._payloads = stack.enter_context(closing(PayloadFile(path.with_suffix(".payloads"))))
+            self._drop_lost_pages()
+            stack.pop_all()
 
     def close(self) -> None:
-        """Close the file; nothing is lost."""
+        """Close the files; nothing is lost."""
         self._db.close()
+        self._payloads.close()
 
     @property
     def is_checkpoint_due(self) -> bool:
-        """Whether the log has grown so long that ``checkpoint`` should be called."""
-        return self._log_bytes >= CHECKPOINT_BYTES
+        """Whether so much has been written that ``checkpoint`` should be called."""
+        return self._unsynced_bytes >= CHECKPOINT_BYTES
 
     def checkpoint(self) -> None:
-        """Move the log into the database file, synced; the log's space is used again."""
+        """Sync the payloads, and move the log into the database file, synced; the log's space is used again."""
         with _storage(self.path):
+            self._payloads.sync()
+            self.set_numbers(synced_page=self._db.execute("SELECT coalesce(max(page), 0) FROM pages").fetchone()[0])
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        self._log_bytes = 0
+        self._unsynced_bytes = 0
 
     def remove(self) -> None:
         """Close and delete: the run is published or given up."""
         self._close_as_it_is()
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._payloads.remove()
 
     def facts(self) -> RunFacts | None:
         """The unfinished run that the spool holds, or None."""
@@ -151,23 +129,25 @@ class Spool:
     def begin(self, facts: RunFacts, plan: Plan) -> None:
         """Forget everything and start a run."""
         with self._transaction():
-            self._forget("run", "stretches", "pages", "payloads", "rejects")
-            self._set("version", VERSION)
+            self._forget("run", "stretches", "pages", "rejects")
             self._set("facts", json.dumps({f.name: getattr(facts, f.name) for f in fields(facts)}))
             self._set_plan(plan)
+        self._clear_payloads()
 
     def clear(self) -> None:
         """Forget everything: the run that was kept here is finished."""
         with self._transaction():
-            self._forget("run", "stretches", "pages", "payloads", "rejects")
+            self._forget("run", "stretches", "pages", "rejects")
+        self._clear_payloads()
 
     def restart(self, facts: RunFacts, plan: Plan) -> None:
         """Drop every page and walk again by another plan; counts of requests stay."""
         with self._transaction():
-            self._forget("stretches", "pages", "payloads", "rejects")
+            self._forget("stretches", "pages", "rejects")
             self._set("facts", json.dumps({f.name: getattr(facts, f.name) for f in fields(facts)}))
             self._set("restarts", self.number("restarts") + 1)
             self._set_plan(plan)
+        self._clear_payloads()
 
     def number(self, key: str) -> int:
         """A counter of the run, kept over resumes; 0 when never set."""
@@ -190,23 +170,11 @@ class Spool:
             for entry, payload in zip(entries, packed, strict=True):
                 self._insert(entry, payload)
             self._set_all(numbers)
-        self._log_bytes += sum(map(len, packed))
+        self._unsynced_bytes += sum(map(len, packed))
 
     def stretches(self) -> list[Stretch]:
         """Every stretch as it stands, ready to go on."""
-        rows = self._db.execute(
-            "SELECT s.stretch, entry, planned_pages, dropped, first_ids, p.sequence, p.next, p.ending, p.stitch,"
-            " after_id"
-            " FROM stretches s LEFT JOIN pages p ON p.stretch = s.stretch AND p.sequence ="
-            " (SELECT max(sequence) FROM pages WHERE stretch = s.stretch) ORDER BY s.stretch"
-        )
-        return [_stretch(row) for row in rows]
-
-    def drop_stretch(self, stretch: int) -> None:
-        """Take a stretch out of the plan: its entry was refused, or another one covers it."""
-        with self._transaction():
-            self._db.execute("UPDATE stretches SET dropped = 1, first_ids = '[]' WHERE stretch = ?", (stretch,))
-            self._delete_from(stretch, 0)
+        return [stretch_of(row) for row in self._db.execute(STRETCHES)]
 
     def rewind(self, stretch: int, sequence: int) -> None:
         """Drop the pages of a stretch from a sequence on; they will be asked for again."""
@@ -227,50 +195,38 @@ class Spool:
     def page(self, stretch: int, sequence: int) -> PageRecord | None:
         """One page's record."""
         row = self._db.execute(
-            f"SELECT {_COLUMNS} FROM pages WHERE stretch = ? AND sequence = ?", (stretch, sequence)
+            f"SELECT {COLUMNS} FROM pages WHERE stretch = ? AND sequence = ?", (stretch, sequence)
         ).fetchone()
         return PageRecord(*row) if row else None
 
     def pages(self) -> Iterator[PageRecord]:
         """All pages in list order: by stretch, then by sequence."""
-        return (
-            PageRecord(*row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM pages ORDER BY stretch, sequence")
-        )
+        return (PageRecord(*row) for row in self._db.execute(f"SELECT {COLUMNS} FROM pages ORDER BY stretch, sequence"))
 
     def sorted_pages(self) -> Iterator[SortedPage]:
         """Pages that hold users, by min id in byte order."""
-        rows = self._db.execute(
-            "SELECT page, stretch, sequence, asked, min_id, max_id FROM pages WHERE min_id IS NOT NULL ORDER BY min_id,"
-            " page"
-        )
-        return (SortedPage(*row) for row in rows)
+        return self._sorted("min_id IS NOT NULL ORDER BY min_id, page")
 
     def pages_around(self, user_id: str) -> Iterator[SortedPage]:
         """Pages whose range of ids holds an id: the only ones where the user can be."""
-        rows = self._db.execute(
-            "SELECT page, stretch, sequence, asked, min_id, max_id FROM pages WHERE min_id <= ?1 AND max_id >= ?1",
-            (user_id,),
-        )
-        return (SortedPage(*row) for row in rows)
+        return self._sorted("min_id <= ?1 AND max_id >= ?1", user_id)
 
     def stored_page(self, stretch: int, sequence: int) -> SortedPage | None:
         """One page that holds users, by its place."""
-        rows = self._db.execute(
-            "SELECT page, stretch, sequence, asked, min_id, max_id FROM pages"
-            " WHERE stretch = ? AND sequence = ? AND min_id IS NOT NULL",
-            (stretch, sequence),
-        )
-        return next((SortedPage(*row) for row in rows), None)
+        return next(self._sorted("stretch = ? AND sequence = ? AND min_id IS NOT NULL", stretch, sequence), None)
 
-    def payload(self, page: int) -> bytes:
-        """A page's columns as they were packed."""
-        row = self._db.execute("SELECT payload FROM payloads WHERE page = ?", (page,)).fetchone()
-        return bytes(row[0])
+    def payload(self, page: SortedPage) -> bytes:
+        """A page's columns as they were packed. Raises StorageFailed when they are damaged."""
+        with _storage(self.path):
+            found = self._payloads.read(page.place)
+        if found is None:
+            raise StorageFailed("a page in the spool is damaged", hint="start over with --fresh")
+        return found
 
     def last_pages(self) -> dict[int, PageRecord]:
         """The last page of every stretch that has one."""
         last = "SELECT stretch, max(sequence) FROM pages GROUP BY stretch"
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM pages WHERE (stretch, sequence) IN ({last})")
+        rows = self._db.execute(f"SELECT {COLUMNS} FROM pages WHERE (stretch, sequence) IN ({last})")
         return {record.stretch: record for record in (PageRecord(*row) for row in rows)}
 
     def rejects(self) -> Iterator[Reject]:
@@ -299,6 +255,31 @@ class Spool:
         with _storage(self.path), closing(sqlite3.connect(reading, uri=True)) as other:
             other.execute("SELECT count(*) FROM run").fetchone()
             self._db.close()
+            self._payloads.close()
+
+    def _open_tables(self) -> None:
+        self._db.executescript(SETTINGS)
+        if self._db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                self._db.execute(f'DROP TABLE "{name}"')
+        self._db.executescript(TABLES)
+
+    def _drop_lost_pages(self) -> None:
+        """What was synced is there. Of what was not, a power cut may have kept a row and taken its payload."""
+        suspects = f"SELECT {SORTED_COLUMNS} FROM pages WHERE page > ? ORDER BY page"
+        for page in map(sorted_page, self._db.execute(suspects, (self.number("synced_page"),)).fetchall()):
+            if self._payloads.read(page.place) is None and self.page(page.stretch, page.sequence) is not None:
+                before = self.count_pages()
+                self.rewind(page.stretch, page.sequence)
+                self.lost_pages += before - self.count_pages()
+
+    def _clear_payloads(self) -> None:
+        with _storage(self.path):
+            self._payloads.clear()
+        self._unsynced_bytes = 0
+
+    def _sorted(self, condition: str, *values: object) -> Iterator[SortedPage]:
+        return map(sorted_page, self._db.execute(f"SELECT {SORTED_COLUMNS} FROM pages WHERE {condition}", values))
 
     def _forget(self, *tables: str) -> None:
         for table in tables:
@@ -312,12 +293,13 @@ class Spool:
 
     def _insert(self, entry: Entry, payload: bytes) -> None:
         record = entry.record
-        values = [getattr(record, name) for name in _RECORD_FIELDS]
+        place = self._payloads.append(payload)
+        values = [getattr(record, name) for name in RECORD_FIELDS]
+        values += [token_hash(record.token), place.at, place.size, place.checksum]
         try:
-            page = self._db.execute(_INSERT_PAGE, (*values, _token_hash(record.token))).lastrowid
+            page = self._db.execute(INSERT_PAGE, values).lastrowid
         except sqlite3.IntegrityError:
             raise self._refusal(record) from None
-        self._db.execute("INSERT INTO payloads VALUES (?, ?)", (page, payload))
         for reject in entry.encoded.rejects:
             self._db.execute("INSERT INTO rejects VALUES (?, ?, ?, ?)", (page, reject.row, reject.reason, reject.body))
         if entry.first_ids is not None:
@@ -328,7 +310,7 @@ class Spool:
     def _refusal(self, record: PageRecord) -> CoverageNotProven:
         """A circle of tokens repeats pages too, but to walk it again would only go round once more."""
         known = "SELECT 1 FROM pages WHERE stretch = ? AND token_hash = ?"
-        if self._db.execute(known, (record.stretch, _token_hash(record.token))).fetchone() is None:
+        if self._db.execute(known, (record.stretch, token_hash(record.token))).fetchone() is None:
             return PageRepeated(record.stretch)
         return CoverageNotProven(
             f"the list goes round in a circle: page {record.sequence} of stretch {record.stretch}"
@@ -338,8 +320,7 @@ class Spool:
 
     def _delete_from(self, stretch: int, sequence: int) -> None:
         chosen = "SELECT page FROM pages WHERE stretch = ? AND sequence >= ?"
-        for table in ("payloads", "rejects"):
-            self._db.execute(f"DELETE FROM {table} WHERE page IN ({chosen})", (stretch, sequence))
+        self._db.execute(f"DELETE FROM rejects WHERE page IN ({chosen})", (stretch, sequence))
         self._db.execute("DELETE FROM pages WHERE stretch = ? AND sequence >= ?", (stretch, sequence))
 
     def _value(self, key: str) -> object:
@@ -376,27 +357,6 @@ def _storage(path: Path) -> Iterator[None]:
         raise StorageFailed(
             f"the spool {path} cannot be written: {reason}", hint="make room or repair it, then run again: it resumes"
         ) from None
-
-
-def _token_hash(token: Token | None) -> int | None:
-    if token is None:
-        return None
-    return int.from_bytes(hashlib.sha256(token.encode()).digest()[:8], "big", signed=True)
-
-
-def _stretch(
-    row: tuple[int, Token | None, int | None, int, str, int | None, Token | None, str | None, int | None, str | None],
-) -> Stretch:
-    index, entry, planned_pages, dropped, first_ids, sequence, following, ending, stitch, after = row
-    stretch = Stretch(index, entry, planned_pages, entry, first_ids=list(json.loads(first_ids)), after=after)
-    if sequence is not None:
-        stretch.sequence, stretch.next = sequence + 1, following
-    if dropped:
-        stretch.status = "dropped"
-    elif ending is not None:
-        stretch.status, stretch.stitch = "ended", stitch
-        stretch.ending = ending  # type: ignore[assignment]  # written by record() from the same type
-    return stretch
 
 
 def rejects_lines(rejects: Iterable[Reject]) -> Iterator[bytes]:
