@@ -17,7 +17,7 @@ from syncer.crawl.spool import Spool
 from syncer.crawl.spool_tables import SortedPage
 from syncer.errors import GaveUp
 from syncer.model import Encode, EncodedPage, ListPage, Page, PageRecord, Token
-from syncer.snapshot.columns import digest_ids, unpack
+from syncer.snapshot.columns import digest_ids, newest_update, unpack
 
 SETTLED_MARGIN_SECONDS = 600.0
 """Room for what a service's machines disagree on about the time."""
@@ -64,6 +64,8 @@ class Probe:
         self._chosen: list[PageRecord] = []
         self._is_whole = False
         self._answers: list[AskedAgain] = []
+        self._same: set[tuple[int, int]] = set()
+        self._newest_at = 0.0
         self._anew: list[Glance] = []
         self._refused: set[tuple[int, int]] = set()
         self._count = 0
@@ -88,7 +90,7 @@ class Probe:
             await (self._ask_whole_list(asker) if self._is_whole else self._ask_some(asker))
         except BaseExceptionGroup as group:
             error = first_error(group)
-            is_enough = len({a.glance.place for a in self._answers}) >= min(len(self._chosen), PAGES_ENOUGH)
+            is_enough = len(self._places()) >= min(len(self._chosen), PAGES_ENOUGH)
             if not isinstance(error, GaveUp) or not is_enough:
                 raise error from None
 
@@ -125,6 +127,11 @@ class Probe:
         place = record.stretch, record.sequence
         if not answers:
             self._refused.add(place)
+            return
+        self._newest_at = max(self._newest_at, *(newest_update(answer.batch) for answer in answers))
+        # The same users on it as then: nobody slid onto it or from it.
+        if not self._is_whole and [answer.digest for answer in answers] == [record.digest]:
+            self._same.add(place)
             return
         users = tuple(user for answer in answers for user in _seen(answer))
         glance = Glance(*place, users, sent, self._counted(), number)
@@ -172,7 +179,10 @@ class Probe:
                 hint="nothing was published; run again when fewer users change",
             )
         never_met = any(met == [] for met in walked.values())
-        return Look(self._words({answer.glance.place for answer in self._answers}), self._is_whole and never_met)
+        return Look(self._words(self._places()), self._is_whole and never_met)
+
+    def _places(self) -> set[tuple[int, int]]:
+        return {answer.glance.place for answer in self._answers} | self._same
 
     def _words(self, places: Set[tuple[int, int]]) -> str:
         if not places:
@@ -184,7 +194,7 @@ class Probe:
     @property
     def newest_at(self) -> float:
         """The newest time on any page that was asked for again, in seconds since 1970."""
-        return max((user.updated_at for answer in self._answers for user in answer.glance.users), default=0.0)
+        return self._newest_at
 
     def _walk(self, glances: Sequence[Glance]) -> tuple[dict[str, list[Met]], dict[tuple[int, int], float]]:
         """Where the walk met the users on these pages, and what the service's clock had passed at pages it read."""

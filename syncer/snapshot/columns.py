@@ -106,6 +106,12 @@ def digest_ids(sorted_ids: Sequence[str]) -> bytes:
     return hashlib.sha256("\n".join(sorted_ids).encode()).digest()
 
 
+def newest_update(batch: Any) -> float:
+    """The newest ``updated_at`` of a page's users, in seconds since 1970; 0 without users."""
+    newest = pc.max(batch.column("updated_at")).cast(pa.int64()).as_py()
+    return newest / 1e6 if newest is not None else 0.0
+
+
 def pack(batch: Any) -> bytes:
     """Bytes of a page's columns; whoever keeps them sees to it that they stay the same."""
     raw = batch.serialize()
