@@ -21,7 +21,7 @@ import syncer.snapshot.erase
 import syncer.snapshot.signing
 import syncer.snapshot.verify  # noqa: F401  # imported before the forks, so that they are cheap
 from syncer.commands.main import main as syncer_main
-from syncer.commands.verify import check_snapshot
+from syncer.commands.verifying import check_snapshot
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.store import LocalStore
