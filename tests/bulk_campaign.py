@@ -17,16 +17,30 @@ from typing import Any
 from tests.processes import Emulator, emulator, start_syncer, syncer
 
 KILLS = 5
-FAULTS = ("--fault", "500=0.02", "--fault", "reset=0.02", "--fault", "503:1=0.001", "--second-delete", "404")
+FAULTS = (
+    "--fault",
+    "500=0.02",
+    "--fault",
+    "reset=0.02",
+    "--fault",
+    "503:1=0.001",
+    "--fault",
+    "429:1=0.004",
+    "--second-delete",
+    "404",
+)
 LIMITS = ("--rate", "1200", "--burst", "40", "--retry-after", "1", "--latency", "5")
 
 
-def run_until_done(flags: list[str], kills: int, seed: int) -> list[int]:
-    """Start, kill, start again; at last let it run until nothing is left. The exit codes of the runs that ended."""
-    chance = random.Random(seed)
-    for _ in range(kills):
-        process = start_syncer(*flags)
-        time.sleep(0.6 + chance.random() * 0.5)
+def run_until_done(service: Emulator, flags: list[str], count: int, seed: int) -> list[str]:
+    """Start, kill in the middle, start again; at last let it run until nothing is left. What went wrong, in words."""
+    chance, killed = random.Random(seed), 0
+    for _ in range(KILLS):
+        process, before = start_syncer(*flags), requests(service)
+        wanted = before + chance.randrange(count // 20, count // 8)
+        while process.poll() is None and requests(service) < wanted:
+            time.sleep(0.01)
+        killed += process.poll() is None
         process.kill()
         process.communicate()
     codes = []
@@ -34,7 +48,17 @@ def run_until_done(flags: list[str], kills: int, seed: int) -> list[int]:
         codes.append(syncer(*flags, timeout=600).returncode)
         if codes[-1] == 0:
             break
-    return codes
+    problems = [f"only {killed} of {KILLS} kills came in the middle"] if killed < KILLS else []
+    statuses = service.stats()["by_status"]
+    problems += [
+        f"there was no {kind} to live through: {statuses}" for kind in ("429", "500", "none") if not statuses.get(kind)
+    ]
+    return problems + ([f"exit codes {codes}"] if codes[-1:] != [0] else [])
+
+
+def requests(service: Emulator) -> int:
+    """How many the service has seen."""
+    return int(service.stats()["requests"])
 
 
 def flags_for(command: str, service: Emulator, folder: Path, ids: list[str]) -> list[str]:
@@ -52,7 +76,7 @@ def delete_campaign(count: int, folder: Path, seed: int = 7) -> list[str]:
     with emulator("--users", str(count + 50), "--seed", str(seed), "--deleted-share", "0", *FAULTS, *LIMITS) as service:
         ids = [user["id"] for user in service.truth()][:count]
         flags = flags_for("delete", service, folder, ids)
-        codes = run_until_done([*flags, "--yes", "--max", str(count)], KILLS, seed)
+        problems = run_until_done(service, [*flags, "--yes", "--max", str(count)], count, seed)
         log, truth = service.log(), {user["id"]: user for user in service.truth()}
     lines = (folder / "state").glob("*/receipts.ndjson")
     receipts = [json.loads(line) for path in lines for line in path.read_text().splitlines()]
@@ -61,7 +85,6 @@ def delete_campaign(count: int, folder: Path, seed: int = 7) -> list[str]:
     outcomes = Counter(receipt["outcome"] for receipt in final)
     deletes = [entry for entry in log if entry["operation"] == "delete"]
     accepted_by_service = Counter(entry["path"].rpartition("/")[2] for entry in deletes if entry["status"] == 202)
-    problems = [f"exit codes {codes}"] if codes[-1:] != [0] else []
     problems += [f"{len(ids) - len(by_id)} ids have no outcome"] if set(by_id) != set(ids) else []
     problems += [f"{sum(n > 1 for n in by_id.values())} ids have several outcomes"] if set(by_id.values()) > {1} else []
     problems += [f"{outcomes['already_absent']} were called absent, and we deleted them"] * bool(
@@ -99,11 +122,10 @@ def fetch_campaign(count: int, folder: Path, seed: int = 8) -> list[str]:
         random.Random(seed).shuffle(ids)
         output = folder / "users.ndjson"
         flags = [*flags_for("fetch", service, folder, ids), "--output", str(output), "--gone", str(folder / "gone.txt")]
-        codes = run_until_done(flags, KILLS, seed)
+        problems = run_until_done(service, flags, count, seed)
         log = service.log()
     found = [json.loads(line) for line in output.read_text().splitlines()]
     answered = Counter(e["path"].rpartition("/")[2] for e in log if e["operation"] == "fetch" and e["status"] == 200)
-    problems = [f"exit codes {codes}"] if codes[-1:] != [0] else []
     problems += ["the output is not the users in order"] if found != [users[i] for i in ids if i in users] else []
     gone = (folder / "gone.txt").read_text().split()
     problems += ["the gone are others"] if gone != [i for i in ids if i not in users] else []

@@ -16,7 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
-import syncer.commands.verify
+import syncer.commands.verifying
 import syncer.snapshot.erase
 import syncer.snapshot.signing
 import syncer.snapshot.verify  # noqa: F401  # imported before the forks, so that they are cheap

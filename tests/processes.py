@@ -36,6 +36,11 @@ class Emulator:
         with urllib.request.urlopen(f"{self.control_url}/log", timeout=30) as answer:
             return [json.loads(line) for line in answer.read().splitlines()]
 
+    def stats(self) -> dict[str, Any]:
+        """The sums of what it has seen."""
+        with urllib.request.urlopen(f"{self.control_url}/stats", timeout=30) as answer:
+            return dict(json.loads(answer.read()))
+
     def truth(self) -> list[dict[str, Any]]:
         """Every user as it would be served now, in id order."""
         with urllib.request.urlopen(f"{self.control_url}/truth", timeout=60) as answer:

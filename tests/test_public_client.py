@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import syncer
 from syncer.errors import ContractBroken, CredentialsRefused, UsageError
 from tests.emulator_client import ACCOUNT
-from tests.processes import SECRET
+from tests.processes import SECRET, environment
 from tests.processes import emulator as emulator_process
 from tests.wire_server import sends, wire_server, with_length
 
@@ -89,3 +91,19 @@ async def test_fetched_json_is_what_was_served_byte_for_byte_and_long_numbers_ar
             assert user["n"] == [1.1, 123456789012345678901234567890]
             with pytest.raises(ContractBroken, match="another user"):
                 await client.fetch_json(NOBODY[:-1] + "1")
+
+
+def test_the_example_of_the_page_for_python_works_as_it_stands() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    example = re.search(r"comms_pushnotificationuser_\w+", code)
+    assert example is not None
+    with emulator_process("--users", "30", "--deleted-share", "0") as service:
+        ids = [user["id"] for user in service.truth()]
+        code = code.replace(example[0], ids[3]).replace("rate=20,", f"base_url={service.url!r}, rate=1000,")
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:30] == ids
+    assert done.stdout.splitlines()[30].startswith("accepted ")
