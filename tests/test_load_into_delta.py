@@ -156,3 +156,14 @@ def test_a_commit_between_reading_and_writing_is_noticed(
     assert load(exports, table, SECOND) == 7
     assert f"{table} was changed by somebody else meanwhile; run again" in capsys.readouterr().err
     assert rows(table) == users_table(range(500), 10).to_pylist()
+
+
+def test_a_table_that_another_load_has_made_meanwhile_is_noticed(
+    exports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "users"
+    load(exports, table, FIRST)
+    monkeypatch.setattr(DeltaTable, "is_deltatable", lambda *_: False)
+    assert load(exports, table, SECOND) == 7
+    assert f"{table} was changed by somebody else meanwhile; run again" in capsys.readouterr().err
+    assert rows(table) == users_table(range(300)).to_pylist()

@@ -159,8 +159,8 @@ def _count(folder: Path, source: Source, mode: Mode) -> int:
 def _errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except CommitFailedError:
-        raise LockHeld(f"{folder} was changed by somebody else meanwhile", hint="run again") from None
     except (DeltaError, OSError) as error:
+        if isinstance(error, CommitFailedError) or "table already exists" in str(error):
+            raise LockHeld(f"{folder} was changed by somebody else meanwhile", hint="run again") from None
         reason = str(error).partition("\n")[0][:200]
         raise StorageFailed(f"{folder}: {reason}", hint="the table is as it was; repair it and run again") from None
