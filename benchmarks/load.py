@@ -20,13 +20,13 @@ from benchmarks.measure import Run, run
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "benchmarks" / "work" / "load"
-TARGETS = ("duckdb", "postgresql", "delta", "iceberg")
+TARGETS = ("duckdb", "duckdb-scd2", "duckdb-history", "postgresql", "delta", "iceberg")
 USERS = (100_000, 1_000_000, 5_000_000)
 PEAK_MIB_MAX = 116 + 150
 """150 MiB above an export of as many users (docs/formats.md)."""
 ROWS_A_SECOND_MIN = 500_000
 """PostgreSQL, one million users, from the command's own clock: checks, COPY, key, count and swap."""
-OLD, NEW = "20261121T020000Z", "20261122T020000Z"
+OLD, NEW, LATER = "20261121T020000Z", "20261122T020000Z", "20261123T020000Z"
 OLD_USERS = 1000
 FOUND = (
     "SELECT count(*), count(deleted_at), sum(('x' || substr(md5(id), 1, 8))::bit(32)::bigint)::text, "
@@ -56,17 +56,19 @@ def main() -> int:
         return serve()
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    print(f"{'target':10}  {'users':>9}  {'seconds':>7}  {'rows/s':>9}  {'CPU s':>6}  {'peak MiB':>8}")
+    print(f"{'target':14}  {'users':>9}  {'seconds':>7}  {'rows/s':>9}  {'CPU s':>6}  {'peak MiB':>8}")
     outcomes = [_measure(users, target) for users in args.users for target in args.targets]
     return int(not all(outcomes))
 
 
 def make(users: int) -> int:
-    """A snapshot and a small one before it, in a process of its own: a child's peak memory begins with its parent's."""
+    """A snapshot, a small one before it, and one after it in which 7 % differ; in a process of its own, as a child's
+    peak memory begins with its parent's."""
     from tests.loaded_data import publish_users
 
     publish_users(WORK / str(users), OLD_USERS, OLD)
     publish_users(WORK / str(users), users, NEW)
+    publish_users(WORK / str(users), users, LATER, changed_each=20, skipped_each=50)
     return 0
 
 
@@ -155,6 +157,11 @@ def _measure(users: int, target: str) -> bool:
     place = WORK / f"{target}-{users}"
     if target == "postgresql":
         return _with_server(users, exports, environment)
+    if target.startswith("duckdb-"):  # a history is of interest once there is one
+        mode = {"duckdb-scd2": "scd2", "duckdb-history": "append-history"}[target]
+        _load(f"duckdb:///{place}.db", exports, environment, NEW, mode)
+        cost, seconds = _load(f"duckdb:///{place}.db", exports, environment, LATER, mode)
+        return _told(target, users, seconds, cost)
     uri = {"duckdb": f"duckdb:///{place}.db", "delta": f"delta:{place}", "iceberg": f"iceberg:bench.n{users}.users"}
     cost, seconds = _load(uri[target], exports, environment)
     return _told(target, users, seconds, cost)
@@ -182,8 +189,22 @@ def _with_server(users: int, exports: Path, environment: dict[str, str]) -> bool
     return _told("postgresql", users, seconds, cost) and right and whole
 
 
-def _load(target: str, exports: Path, environment: dict[str, str], snapshot: str = NEW) -> tuple[Run, float]:
-    command = [sys.executable, "-m", "syncer", "load", target, snapshot, "--destination", str(exports), "--json"]
+def _load(
+    target: str, exports: Path, environment: dict[str, str], snapshot: str = NEW, mode: str = "replace"
+) -> tuple[Run, float]:
+    command = [
+        sys.executable,
+        "-m",
+        "syncer",
+        "load",
+        target,
+        snapshot,
+        "--destination",
+        str(exports),
+        "--json",
+        "--mode",
+        mode,
+    ]
     command += ["--log-level", "error"]
     cost = run(command, environment, WORK / "load.json")
     return cost, float(json.loads((WORK / "load.json").read_bytes())["seconds"])
@@ -192,7 +213,7 @@ def _load(target: str, exports: Path, environment: dict[str, str], snapshot: str
 def _told(target: str, users: int, seconds: float, cost: Run) -> bool:
     rate = users / seconds
     print(
-        f"{target:10}  {users:>9,}  {seconds:>7.2f}  {rate:>9,.0f}  {cost.cpu_seconds:>6.2f}  {cost.peak_mib:>8.0f}",
+        f"{target:14}  {users:>9,}  {seconds:>7.2f}  {rate:>9,.0f}  {cost.cpu_seconds:>6.2f}  {cost.peak_mib:>8.0f}",
         flush=True,
     )
     fast = target != "postgresql" or users != 1_000_000 or rate >= ROWS_A_SECOND_MIN

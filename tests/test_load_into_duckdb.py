@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from syncer.errors import DataRefused, LockHeld, SnapshotMismatch, UsageError
+from syncer.load import into_duckdb
 from syncer.load.into_duckdb import KEYED_ROWS_MAX, DuckDatabase, file_meant, open_duckdb
 from syncer.load.source import Loaded, Source
 from syncer.load.tables import How, load_table
@@ -109,7 +110,11 @@ def test_history_keeps_every_snapshot_and_takes_an_older_one_in_later(tmp_path: 
     ]
 
 
-def test_versions_of_a_user_follow_each_other_without_a_gap(tmp_path: Path) -> None:
+@pytest.mark.parametrize("piece_rows", [into_duckdb.PIECE_ROWS, 3, 1])
+def test_versions_of_a_user_follow_each_other_without_a_gap(
+    piece_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(into_duckdb, "PIECE_ROWS", piece_rows)
     file = tmp_path / "a.db"
     load(file, source(FIRST, 6), "scd2")
     assert load(file, source(SECOND, 4, changed_each=3), "scd2") == Loaded(True, "main.users", 4)

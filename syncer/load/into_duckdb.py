@@ -11,7 +11,7 @@ import duckdb
 
 from syncer.errors import LockHeld, StorageFailed, SyncerError, UsageError
 from syncer.load.source import Source
-from syncer.load.statements import Statements, literal, quoted
+from syncer.load.statements import Piece, Statements, literal, quoted
 from syncer.load.stream import Stream
 from syncer.load.target import Mode, TableName
 
@@ -20,6 +20,9 @@ _KEYED_MEMORY_LIMIT = "256MB"
 KEYED_ROWS_MAX = 250_000
 """DuckDB keeps the whole index of a primary key in memory, some 0.3 KB a user while it is made: tables with more users
 go without. That ids are there and unique is then proven by the reading, which demands strictly ascending ids."""
+
+PIECE_ROWS = 250_000
+"""Users that are compared at once in a history: 5 million in pieces take 15 CPU seconds and 145 MiB."""
 
 
 @contextmanager
@@ -94,6 +97,11 @@ class DuckDatabase:
         if keyed:
             self.run(f"SET memory_limit = '{_KEYED_MEMORY_LIMIT}'")
         return keyed
+
+    def pieces(self, statements: Statements, source: Source) -> list[Piece]:
+        """A join that does not fit into so little memory takes ten times as long on the disk, or fails."""
+        found = [str(row[0]) for row in self.rows(statements.bounds(PIECE_ROWS))] if source.users > PIECE_ROWS else []
+        return list(zip([None, *found[1:]], [*found[1:], None], strict=True))
 
     def check_swap(self, table: TableName) -> None:
         """Indexes are all that can hang on a table here."""

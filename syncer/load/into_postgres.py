@@ -17,7 +17,7 @@ import adbc_driver_postgresql.dbapi as adbc
 
 from syncer.errors import CredentialsRefused, GaveUp, LockHeld, StorageFailed, SyncerError, UsageError
 from syncer.load.source import Source
-from syncer.load.statements import Statements, literal, quoted
+from syncer.load.statements import Piece, Statements, literal, quoted
 from syncer.load.stream import Stream
 from syncer.load.target import Mode, TableName, Target
 
@@ -122,6 +122,9 @@ class PostgresDatabase:
     def has_key(self, mode: Mode, source: Source) -> bool:  # noqa: ARG002 - always
         self.run("SET LOCAL maintenance_work_mem = '256MB'")
         return True
+
+    def pieces(self, statements: Statements, source: Source) -> list[Piece]:  # noqa: ARG002 - it keeps to work_mem
+        return [(None, None)]
 
     def check_swap(self, table: TableName) -> None:
         """Row security above all: without it a table is open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from syncer.load.source import Source
@@ -10,6 +11,8 @@ from syncer.load.target import Mode, TableName
 RECORDS = "syncer_loads"
 """The table that says which snapshot each table holds."""
 COLUMNS = ("id", "created_at", "updated_at", "deleted_at", "extra")
+Piece = tuple[str | None, str | None]
+"""Ids from the first on and before the second; None: without that bound."""
 _LIST = ", ".join(COLUMNS)
 _KEYS: dict[Mode, str] = {"replace": "id", "append-history": "snapshot_id, id", "scd2": "id, valid_from"}
 _BEFORE: dict[Mode, str] = {"replace": "", "append-history": "snapshot_id text NOT NULL, ", "scd2": ""}
@@ -126,20 +129,42 @@ class Statements:
             self.drop_stage(),
         )
 
-    def follow(self, source: Source) -> tuple[str, ...]:
+    def bounds(self, rows: int) -> str:
+        """The id of every so many-th row of a stage whose rows have numbers, from the first on, ascending."""
+        return f"SELECT id FROM {quoted(self.stage)} WHERE rowid % {rows} = 0 ORDER BY id"
+
+    def follow(self, source: Source, pieces: Sequence[Piece]) -> tuple[str, ...]:
         """Close rows that are gone or other now, then open new ones: only what changed is written."""
-        moment = f"CAST({literal(source.moment.strftime('%Y-%m-%d %H:%M:%S+00'))} AS timestamptz)"
-        table, stage = quoted(self.table), quoted(self.stage)
+        close = [self._close(source, piece) for piece in pieces]
+        return (*close, *(self._open(source, piece) for piece in pieces), self.drop_stage())
+
+    def _close(self, source: Source, piece: Piece) -> str:
         same = " AND ".join(f"s.{name} IS NOT DISTINCT FROM t.{name}" for name in COLUMNS[1:])
+        return (
+            f"UPDATE {quoted(self.table)} AS t SET valid_to = {_moment(source)}, is_current = false "
+            f"WHERE t.is_current{_within('t', piece)} AND NOT EXISTS "
+            f"(SELECT 1 FROM {quoted(self.stage)} AS s WHERE s.id = t.id{_within('s', piece)} AND {same})"
+        )
+
+    def _open(self, source: Source, piece: Piece) -> str:
         listed = ", ".join(f"s.{name}" for name in COLUMNS)
         return (
-            f"UPDATE {table} AS t SET valid_to = {moment}, is_current = false WHERE t.is_current AND NOT EXISTS "
-            f"(SELECT 1 FROM {stage} AS s WHERE s.id = t.id AND {same})",
-            f"INSERT INTO {table} ({_LIST}, valid_from, valid_to, is_current) "
-            f"SELECT {listed}, {moment}, NULL, true FROM {stage} AS s "
-            f"WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t.is_current AND t.id = s.id)",
-            self.drop_stage(),
+            f"INSERT INTO {quoted(self.table)} ({_LIST}, valid_from, valid_to, is_current) "
+            f"SELECT {listed}, {_moment(source)}, NULL, true FROM {quoted(self.stage)} AS s WHERE NOT EXISTS "
+            f"(SELECT 1 FROM {quoted(self.table)} AS t WHERE t.is_current AND t.id = s.id{_within('t', piece)})"
+            f"{_within('s', piece)}"
         )
+
+
+def _moment(source: Source) -> str:
+    return f"CAST({literal(source.moment.strftime('%Y-%m-%d %H:%M:%S+00'))} AS timestamptz)"
+
+
+def _within(alias: str, piece: Piece) -> str:
+    """A condition that follows others."""
+    first, end = piece
+    after = f" AND {alias}.id >= {literal(first)}" if first is not None else ""
+    return after + (f" AND {alias}.id < {literal(end)}" if end is not None else "")
 
 
 def quoted(table: TableName) -> str:

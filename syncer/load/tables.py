@@ -15,7 +15,7 @@ from typing import Protocol
 from syncer.errors import DataRefused, SyncerError, UsageError
 from syncer.load.plan import Held, needs_load
 from syncer.load.source import Loaded, Source
-from syncer.load.statements import Statements
+from syncer.load.statements import Piece, Statements
 from syncer.load.stream import Stream
 from syncer.load.target import Mode, TableName
 
@@ -51,6 +51,10 @@ class Database(Protocol):
 
     def has_key(self, mode: Mode, source: Source) -> bool:
         """Whether a table is to have its primary key."""
+        ...
+
+    def pieces(self, statements: Statements, source: Source) -> list[Piece]:
+        """Ranges of ids that together hold every id, each small enough to compare table and stage in bounded memory."""
         ...
 
     def check_swap(self, table: TableName) -> None:
@@ -121,7 +125,8 @@ def _merge(database: Database, statements: Statements, source: Source, mode: Mod
     if not is_there:
         database.run(statements.create(statements.table, mode, keyed=database.has_key(mode, source)))
     work = {"replace": statements.swap_rows(), "append-history": statements.append(source)}
-    for sql in work.get(mode) or statements.follow(source):
+    pieces = database.pieces(statements, source) if is_there and mode == "scd2" else [(None, None)]
+    for sql in work.get(mode) or statements.follow(source, pieces):
         database.run(sql)
     database.run(statements.analyze(statements.table))
 
