@@ -124,6 +124,14 @@ def count_by_duckdb(folder: Path) -> None:
     assert all(row[1:] == (USERS, USERS) for row in rows), rows
 
 
+def verify(folder: Path) -> None:
+    """The whole history, as it is found. Ends the process."""
+    output = os.open(folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os._exit(syncer_main(["verify", "--all", "--destination", str(folder / "exports")]))
+
+
 def leftovers(folder: Path) -> list[str]:
     """What a finished run must not leave behind."""
     left = [p for p in (folder / "exports").rglob("*") if ".syncer-tmp" in p.name]
@@ -139,6 +147,8 @@ def try_step(url: str, template: Path, folder: Path, step: int, whole: dict[str,
     problems = wrongs(folder, whole)
     if in_child(lambda: count_by_duckdb(folder)):
         problems.append("DuckDB sees a partition that is not whole")
+    if code := in_child(lambda: verify(folder)):
+        problems.append(f"verify --all ended with {code}: {folder.with_suffix('.log').read_text()[-500:]}")
     published = len(list((folder / "exports" / "snapshots").glob("*/*/manifest.json"))) > 1
     if ended == signal.SIGKILL and (code := in_child(lambda: export(url, folder, 0))):
         problems.append(f"the next run ended with {code}: {folder.with_suffix('.log').read_text()[-500:]}")

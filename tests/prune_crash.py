@@ -14,11 +14,15 @@ from functools import partial
 from pathlib import Path
 
 from syncer.snapshot import files
+from syncer.snapshot.catalog import list_manifests
+from syncer.snapshot.chain import check_place
+from syncer.snapshot.history import check_account
 from syncer.snapshot.manifest import Previous
 from syncer.snapshot.prune import plan_account, removal
 from syncer.snapshot.publish import publish
 from syncer.snapshot.retention import Policy
 from syncer.snapshot.store import LocalStore
+from syncer.snapshot.verify import verify_snapshot
 from tests.failing_os import DyingOs
 from tests.publish_crash import KILLED, in_child
 from tests.snapshot_data import ACCOUNT, chunked, make_users, spool, stage_snapshot, tree
@@ -33,7 +37,7 @@ def begin(root: Path) -> None:
     """Four snapshots in a chain; the pointer lags behind and names one that the policy removes."""
     store, previous = LocalStore(root), None
     for number, snapshot_id in enumerate(IDS):
-        pages = spool([chunked(make_users(40 + number), 30)])
+        pages = spool([chunked([{"id": 5}, *make_users(40 + number)], 30)])
         manifest = stage_snapshot(store, pages, snapshot_id=snapshot_id, previous=previous, rejects=[b"{}\n"])
         publish(store, manifest)
         data = (root / FOLDER / snapshot_id / "manifest.json").read_bytes()
@@ -73,6 +77,18 @@ def wrongs(root: Path, before: dict[str, bytes]) -> list[str]:
     return wrong
 
 
+def verify(root: Path) -> None:
+    """What is there is sound, at any instant; fails otherwise."""
+    store = LocalStore(root)
+    checks = check_account(store, ACCOUNT)
+    for published in list_manifests(store, ACCOUNT):
+        checks += verify_snapshot(store, ACCOUNT, published.manifest)
+        checks += check_place(store, ACCOUNT, published.manifest.snapshot_id, None)
+    # The pointer lagged behind from the start, until the first step.
+    wrong = [check for check in checks if not check.ok and check.name != "pointer"]
+    assert not wrong, wrong
+
+
 def _is_same(path: str, data: bytes, before: dict[str, bytes]) -> bool:
     return data == before[path] or path.endswith("/latest.json")  # judged by where it leads
 
@@ -93,6 +109,8 @@ def main(work: Path) -> None:
         shutil.copytree(template, root)
         ended = in_child(partial(_dying, root, steps))
         problems += [f"killed before change {steps}: {wrong}" for wrong in wrongs(root, before)]
+        if in_child(partial(verify, root)):
+            problems.append(f"killed before change {steps}: verify is not content")
         again = in_child(partial(prune, root))
         if again or tree(root) != whole:
             problems.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import orjson
 from syncer.model import Check, EncodedPage, Page, PageRecord, Token
 from syncer.snapshot.columns import make_encoder
 from syncer.snapshot.files import dropped_on_failure
-from syncer.snapshot.layout import Compression, Format
+from syncer.snapshot.layout import Compression, Format, snapshot_time
 from syncer.snapshot.manifest import CrawlFacts, Manifest, Previous, Tool
 from syncer.snapshot.merge import Merge
 from syncer.snapshot.sinks import SinkOptions, write_parts
@@ -25,6 +25,7 @@ ACCOUNT = "AC" + "0" * 32
 STARTED = "2026-11-23T02:00:00Z"
 SNAPSHOT = "20261123T020000Z"
 SMALL = SinkOptions(part_rows=64, group_rows=16, frame_rows=8)
+_RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 User = dict[str, Any]
 
@@ -35,7 +36,7 @@ def base32(number: int, length: int) -> str:
 
 
 def rfc3339(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).strftime(_RFC3339)
 
 
 def make_users(count: int, seed: int = 1) -> list[User]:
@@ -134,11 +135,12 @@ def stage_snapshot(
     options: SinkOptions = SMALL,
     previous: Previous | None = None,
     rejects: Iterable[bytes] = (),
-    finished_at: str = "2026-11-23T02:01:00Z",
+    finished_at: str | None = None,
     work_dir: Path | None = None,
     signed_by: str | None = None,
 ) -> Manifest:
-    """Stage a snapshot as an export does, and say what its manifest will be."""
+    """Stage a snapshot as an export does, and say what its manifest will be: of a run of a minute."""
+    started = snapshot_time(snapshot_id)
     staging = Staging(store, ACCOUNT, snapshot_id)
     staging.begin()
     merged = merge(pages, work_dir or store.staging_path(staging.folder) / "work")
@@ -152,8 +154,8 @@ def stage_snapshot(
     return Manifest(
         snapshot_id=snapshot_id,
         account_sid=ACCOUNT,
-        started_at=STARTED,
-        finished_at=finished_at,
+        started_at=started.strftime(_RFC3339),
+        finished_at=finished_at or (started + timedelta(minutes=1)).strftime(_RFC3339),
         users=facts.users,
         deleted_users=facts.deleted_users,
         files=files,

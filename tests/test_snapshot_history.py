@@ -87,8 +87,23 @@ def test_what_a_killed_publication_left_is_no_stray_until_it_is_collected(tmp_pa
     assert check_account(store, ACCOUNT)[1] == WELL
 
 
-def test_the_partition_of_a_pruned_snapshot_is_named(store: LocalStore) -> None:
+def test_the_partition_of_a_pruned_snapshot_is_its_own_or_a_stray(store: LocalStore) -> None:
     store.place_file(layout.manifest_path(ACCOUNT, SNAPSHOT), layout.pruned_path(ACCOUNT, SNAPSHOT))
     folders = [layout.data_folder(kind, ACCOUNT, SNAPSHOT) for kind in ("parquet", "ndjson")]
-    expected = "; ".join(f"{folder} is of a pruned snapshot: run `syncer prune` again" for folder in folders)
-    assert check_account(store, ACCOUNT)[1] == Check("partitions", False, expected)
+    left = [f"{folder} is left of a pruned snapshot: `syncer prune` removes it" for folder in folders]
+    assert check_account(store, ACCOUNT)[1] == Check("partitions", True, "; ".join([WELL.detail, *left]))
+    part = f"{folders[0]}/part-00000.parquet"
+    data = store.read(part)
+    store.remove(part)
+    assert check_account(store, ACCOUNT)[1].ok  # a store that removes one file after the other
+    stray = Check("partitions", False, f"{folders[0]} belongs to no snapshot")
+    store.put_new(part, data[:-1] + b"!")
+    assert check_account(store, ACCOUNT)[1] == stray
+    store.remove(part)
+    (store.root / part).symlink_to(store.root / "elsewhere")
+    assert check_account(store, ACCOUNT)[1] == stray
+    store.remove(part)
+    store.put_new(f"{folders[0]}/part-00009.parquet", data)
+    assert check_account(store, ACCOUNT)[1] == stray
+    store.put_replace(layout.pruned_path(ACCOUNT, SNAPSHOT), b"{}")
+    assert not check_account(store, ACCOUNT)[1].ok

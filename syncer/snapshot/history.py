@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import list_accounts, list_known_ids, list_snapshot_ids
-from syncer.snapshot.store import Store
+from syncer.snapshot.manifest import FileFacts
+from syncer.snapshot.manifest_json import parse
+from syncer.snapshot.part_readers import hash_file
+from syncer.snapshot.store import FileMissing, Store
 
 _NAMED_MAX = 5
 
@@ -38,13 +42,13 @@ def check_account(store: Store, account_sid: str) -> list[Check]:
         own = {layout.data_folder(kind, account_sid, snapshot) for snapshot in whole}
         for path in sorted({*_partitions(store, kind, account_sid)} - own):
             snapshot = path.rpartition("/")[2].removeprefix(layout.ID_PREFIX)
-            if _is_claimed(store, account_sid, snapshot) and snapshot not in known:
-                unfinished.append(path)
-            elif snapshot in known and snapshot not in whole:
-                wrong.append(f"{path} is of a pruned snapshot: run `syncer prune` again")
+            if snapshot not in known and _is_claimed(store, account_sid, snapshot):
+                unfinished.append(f"{path} is of an unfinished run")
+            elif snapshot in known and snapshot not in whole and _is_left(store, account_sid, snapshot, path):
+                unfinished.append(f"{path} is left of a pruned snapshot: `syncer prune` removes it")
             else:
                 wrong.append(f"{path} belongs to no snapshot")
-    well = "each belongs to a snapshot" + "".join(f"; {path} is of an unfinished run" for path in unfinished)
+    well = "; ".join(["each belongs to a snapshot", *unfinished[:_NAMED_MAX]])
     names = store.names(layout.account_folder(account_sid))
     began = bool(unfinished) or any(_is_claimed(store, account_sid, name) for name in names)
     history = (
@@ -70,6 +74,26 @@ def _partitions(store: Store, kind: str, account_sid: str) -> Iterator[str]:
             yield f"{account}/{date}"
         else:
             yield from (f"{account}/{date}/{name}" for name in store.names(f"{account}/{date}"))
+
+
+def _is_left(store: Store, account_sid: str, snapshot: str, folder: str) -> bool:
+    """Whether a partition holds nothing but files of the pruned snapshot, which a prune that was killed has left."""
+    try:
+        manifest = parse(store.read(layout.pruned_path(account_sid, snapshot)))
+    except (SnapshotMismatch, FileMissing):
+        return False
+    parts = [*manifest.files, *(manifest.changes.files if manifest.changes else ())]
+    named = {facts.path: facts for facts in parts}
+    found = [f"{folder}/{name}" for name in store.names(folder) if name != layout.SUCCESS_NAME]
+    return all(path in named and _is_part(store, named[path]) for path in found) and not store.strangers(folder)
+
+
+def _is_part(store: Store, facts: FileFacts) -> bool:
+    try:
+        with store.open(facts.path) as file:
+            return hash_file(file, facts.bytes) == (facts.bytes, facts.sha256)
+    except FileMissing:
+        return False
 
 
 def _is_claimed(store: Store, account_sid: str, snapshot: str) -> bool:
