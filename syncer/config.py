@@ -86,21 +86,23 @@ def load_settings(
     config_path: Path | None,
     *,
     with_accounts: bool = True,
+    with_state: bool = True,
 ) -> Settings:
     """Settings of a command. ``overrides`` are flags by option name; None there means "not given".
 
-    Without ``with_accounts`` no secret is looked up and ``accounts`` is empty. Raises ConfigError.
+    Without ``with_accounts`` no secret is looked up and ``accounts`` is empty; without ``with_state`` nobody minds that
+    there is no place for ``state_dir``. Raises ConfigError.
     """
     reading = _Reading(environ, config_path)
     reading.refuse_unknown()
     values = {option.name: reading.value(option, overrides) for option in OPTIONS}
+    values["state_dir"] = reading.state_dir(values["state_dir"], needed=with_state)
     accounts = reading.accounts(resolve=with_accounts)
     if reading.problems:
         raise ConfigError(reading.problems)
     guards = Guards(**{name: values.pop(name) for name in Guards.__slots__})  # type: ignore[arg-type]
-    values["state_dir"] = Path(str(values["state_dir"] or default_state_dir(environ))).expanduser()
     for name in ("ca_file", "signing_key", "trusted_keys"):
-        values[name] = Path(str(values[name])).expanduser() if values[name] else None
+        values[name] = Path(os.path.expanduser(str(values[name]))) if values[name] else None
     values["destination"] = os.path.expanduser(str(values["destination"]))
     return Settings(**values, guards=guards, accounts=accounts)  # type: ignore[arg-type]
 
@@ -111,7 +113,7 @@ def default_state_dir(environ: Mapping[str, str]) -> Path:
         return Path(systemd.split(":")[0])
     base = environ.get("XDG_STATE_HOME", "")
     # The XDG specification: a path that is not absolute is to be ignored.
-    return (Path(base) if base.startswith("/") else Path("~/.local/state").expanduser()) / "syncer"
+    return Path(base if base.startswith("/") else os.path.expanduser("~/.local/state")) / "syncer"
 
 
 class _Reading:
@@ -135,6 +137,15 @@ class _Reading:
         except ValueError as error:
             self.problems.append(f"{source} = {_shown(given)}: {error}")
             return None
+
+    def state_dir(self, given: object, *, needed: bool) -> Path:
+        """Where state is kept; a user without a home folder, as containers have them, must say where."""
+        path = Path(os.path.expanduser(str(given))) if given else default_state_dir(self._environ)
+        if needed and path.parts[0] == "~":
+            self.problems.append(
+                "state_dir: this user has no home folder to keep it in; give --state-dir, or set SYNCER_STATE_DIR"
+            )
+        return path
 
     def refuse_unknown(self) -> None:
         """Report keys that no option has: a misspelt key must not be a silent default."""

@@ -229,3 +229,21 @@ def test_the_state_folder_is_systemds_else_xdgs_else_the_users() -> None:
 
 def test_no_secret_shows_in_the_settings() -> None:
     assert "t0ken" not in repr(load_settings({}, ENVIRONMENT, None))
+
+
+def test_a_user_without_a_home_folder_must_say_where_state_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    told = "state_dir: this user has no home folder to keep it in; give --state-dir, or set SYNCER_STATE_DIR"
+    assert problems(None, XDG_STATE_HOME="") == problems(None, {"state_dir": "~/state"}) == [told]
+    for settings in (
+        load_settings({"state_dir": "/state"}, ENVIRONMENT, None),
+        load_settings({}, {**ENVIRONMENT, "SYNCER_STATE_DIR": "/state"}, None),
+    ):
+        assert settings.state_dir == Path("/state")
+    homeless = {**ENVIRONMENT, "XDG_STATE_HOME": ""}
+    assert load_settings({}, homeless, None, with_state=False).destination == "exports"

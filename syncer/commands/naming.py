@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +55,7 @@ def account_meant(store: Store, sid: str | None) -> str:
 @contextmanager
 def output_file(flag: str, text: str) -> Iterator[Path]:
     """The file that a flag names, while it is written. Raises UsageError for a folder; what fails does not resume."""
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_dir():
         raise UsageError(f"{flag} = {text!a}: this is a folder", hint="name a file")
     try:

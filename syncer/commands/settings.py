@@ -38,4 +38,5 @@ def settings_of(args: argparse.Namespace, *, with_accounts: bool) -> Settings:
     """Flags over environment over file over defaults. Raises ConfigError."""
     overrides = {option.name: getattr(args, option.name, None) for option in OPTIONS}
     path = find_config(args.config, os.environ)
-    return load_settings(overrides, os.environ, path, with_accounts=with_accounts)
+    with_state = hasattr(args, "state_dir")
+    return load_settings(overrides, os.environ, path, with_accounts=with_accounts, with_state=with_state)

@@ -5,6 +5,7 @@ files, names of the `az` command, Azure's connection strings. In the client's ow
 from __future__ import annotations
 
 import configparser
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def shared_profile(environment: Mapping[str, str]) -> dict[str, str]:
     if environment.get("AWS_ACCESS_KEY_ID") or (not named and any(environment.get(name) for name in _ROLES)):
         return {}
     name = named or "default"
-    home = Path(environment.get("HOME") or Path.home()) / ".aws"
+    home = Path(environment.get("HOME") or os.path.expanduser("~")) / ".aws"
     credentials = Path(environment.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials")
     config = Path(environment.get("AWS_CONFIG_FILE") or home / "config")
     found = _section(config, name if name == "default" else f"profile {name}") | _section(credentials, name)
@@ -48,7 +49,7 @@ def shared_profile(environment: Mapping[str, str]) -> dict[str, str]:
 def _section(path: Path, name: str) -> dict[str, str]:
     parser = configparser.ConfigParser(interpolation=None, default_section="", strict=False)
     try:
-        parser.read(path.expanduser(), encoding="utf-8")
+        parser.read(os.path.expanduser(path), encoding="utf-8")
     except (configparser.Error, OSError, ValueError):
         raise UsageError(f"{path} cannot be read", hint="repair it, or set AWS_ACCESS_KEY_ID") from None
     return dict(parser.items(name)) if parser.has_section(name) else {}

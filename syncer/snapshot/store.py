@@ -313,7 +313,7 @@ def open_store(destination: str, staging: Path | None = None, stoppable: Stoppab
     if not destination:
         raise UsageError("the destination is empty", hint="give a folder")
     if not found:
-        return _open_folder(Path(destination).expanduser().absolute())
+        return _open_folder(Path(os.path.expanduser(destination)).absolute())
     if scheme.lower() == "file":
         return _open_folder(_file_uri_path(destination))
     if scheme.lower() in _CLOUD_SCHEMES:
