@@ -13,9 +13,9 @@ def main() -> None:
         signal.signal(
             signal.SIGINT, signal.SIG_DFL
         )  # until a command takes it: no traceback from the middle of an import
-    from syncer.terminal import open_missing_streams
+    from syncer.terminal import prepare_streams
 
-    open_missing_streams()
+    prepare_streams()
     # A core dump would hold the secrets.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     from syncer.commands.main import main as run_main

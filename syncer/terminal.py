@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 
@@ -36,8 +37,9 @@ def write_error(text: str) -> None:
         print(harmless(text), file=sys.stderr, flush=True)
 
 
-def open_missing_streams() -> None:
-    """Stand in for standard streams that were closed (``>&-``): else the next file opened would take their place.
+def prepare_streams() -> None:
+    """Data leaves in UTF-8 whatever the locale says; standard streams that were closed (``>&-``) get a stand-in, for
+    else the next file opened would take their place.
 
     Nothing is read from such an input and nobody hears the errors; data cannot be written, which ``write_out`` tells.
     """
@@ -49,6 +51,8 @@ def open_missing_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
 
 
 def silence_out() -> None:

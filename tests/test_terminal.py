@@ -52,7 +52,7 @@ def test_a_full_disk_behind_standard_output_is_a_failure_of_storage() -> None:
 @pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_stream_is_no_bug_and_no_file_takes_its_place(redirection: str, tmp_path: Path) -> None:
     code = (
-        "import os\nfrom syncer.terminal import *\nopen_missing_streams()\n"
+        "import os\nfrom syncer.terminal import *\nprepare_streams()\n"
         "assert os.open('data', os.O_WRONLY | os.O_CREAT) > 2\nwrite_error('an error')\n"
         "try:\n    write_out('data\\n')\nexcept Exception as e:\n    os._exit(e.exit_code)\n"
     )
@@ -67,3 +67,10 @@ def test_a_closed_standard_stream_is_no_bug_and_no_file_takes_its_place(redirect
     assert done.returncode == (6 if out_closed else 0)
     assert (done.stdout, done.stderr) == ("" if out_closed else "data\n", "" if errors_closed else "an error\n")
     assert (tmp_path / "data").read_bytes() == b""
+
+
+def test_data_is_utf_8_whatever_the_locale_says() -> None:
+    code = "from syncer.terminal import *\nprepare_streams()\nwrite_out('é \u4f60\\n')\n"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=30)
+    assert (done.stdout.decode("utf-8"), done.stderr) == ("é \u4f60\n", b"")
