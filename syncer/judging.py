@@ -10,7 +10,7 @@ from syncer.crawl.spool import rejects_lines
 from syncer.errors import CoverageNotProven, GuardTripped
 from syncer.guards import Before, Limits, Now, find_tripped
 from syncer.model import counted
-from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, SETTLED_MARGIN_SECONDS, Look, Probe
+from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, SETTLED_MARGIN_SECONDS, VANISHED_MAX, Look, Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
 from syncer.run import RESTARTS_MAX, Run
@@ -38,7 +38,8 @@ async def prove_run(run: Run) -> Proven:
 async def _look_back(run: Run, proven: Proven) -> Proven:
     """Ask some pages again: page tokens that are no places let users slip by unseen."""
     request, ports = run.request, run.ports
-    probe = Probe(run.spool, with_lines=run.facts.with_lines)
+    vanished = proven.gone.ids if proven.gone else ()
+    probe = Probe(run.spool, with_lines=run.facts.with_lines, vanished=vanished)
     await ports.run_blocking(probe.choose)
     await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
     looks: list[Look] = []
@@ -91,7 +92,7 @@ def _staging_task(run: Run) -> StagingTask:
         run.ports.stoppable,
         previous=run.previous.manifest if run.previous else None,
         with_changes=request.with_changes,
-        gone_ids_max=request.confirm_vanished or 0,
+        gone_ids_max=max(request.confirm_vanished or 0, VANISHED_MAX),
         fields=None if run.resumed else unknown_fields(run.fields_seen),
         added=run.added,
         is_erased=run.ports.read_erased(),

@@ -6,7 +6,7 @@ What the answers mean is decided in ``crawl.probe``; here are the requests, thei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -25,6 +25,8 @@ LOCAL_CLOCK_ERROR_SECONDS = 86_400.0
 """How wrong this machine's clock may be."""
 ROUNDS_MAX = 4
 """Looks at a whole list, until one finds it as the last one did."""
+VANISHED_MAX = 3
+"""Users of the last snapshot that are looked for where they would stand, two pages for each."""
 PAGES_ENOUGH = 8
 """Pages, or all there are, after which a look may end where the service gives up."""
 PIECES_MAX = 4
@@ -57,8 +59,10 @@ class Look:
 class Probe:
     """One look back at a finished walk. ``choose``, then ``ask``, then ``judge``."""
 
-    def __init__(self, spool: Spool, *, with_lines: bool) -> None:
+    def __init__(self, spool: Spool, *, with_lines: bool, vanished: Sequence[str] = ()) -> None:
+        """``vanished``: users of the last snapshot that the walk did not meet, some of them."""
         self._spool = spool
+        self._vanished = vanished[:VANISHED_MAX]
         self._with_lines = with_lines
         self._records: dict[tuple[int, int], PageRecord] = {}
         self._chosen: list[PageRecord] = []
@@ -73,13 +77,20 @@ class Probe:
     def choose(self) -> None:
         """Read the records of the pages to ask for. Blocks."""
         lengths = {stretch: last.sequence + 1 for stretch, last in self._spool.last_pages().items()}
-        for stretch, sequence in choose_pages(lengths):
+        for stretch, sequence in sorted({*choose_pages(lengths), *self._where_they_were()}):
             for near in range(max(sequence - 1, 0), sequence + 1):
                 record = self._spool.page(stretch, near)
                 assert record is not None, "sequences of a stretch have no gaps"
                 self._records[stretch, near] = record
             self._chosen.append(self._records[stretch, sequence])
         self._is_whole = len(self._chosen) == sum(lengths.values())
+
+    def _where_they_were(self) -> Iterator[tuple[int, int]]:
+        """The pages on which a user would be seen that slid past the walk, in a list in order of ids, either way."""
+        for user_id in self._vanished:
+            if (record := self._spool.page_not_after(user_id)) is not None:
+                yield record.stretch, record.sequence
+                yield record.stretch, max(record.sequence - 1, 0)
 
     async def ask(self, list_page: ListPage, encode: Encode, at_once: int) -> None:
         """Ask for the chosen pages, and then for those that settle a doubt. Raises what ``list_page`` raises, but what
@@ -104,8 +115,9 @@ class Probe:
             if self._contents() == known:
                 break
             pages = pages[::-1]
-        if self._refused:
-            await self._walk_once_more(asker)
+        for number in range(ROUNDS_MAX):
+            if not self._refused or await self._walk_once_more(asker, ROUNDS_MAX + number):
+                break
 
     async def _ask_some(self, asker: _Asker) -> None:
         await self._ask_all(self._chosen[::-1], 0, asker)
@@ -137,19 +149,20 @@ class Probe:
         glance = Glance(*place, users, sent, self._counted(), number)
         self._answers.append(AskedAgain(record, glance, any(answer.rejects for answer in answers)))
 
-    async def _walk_once_more(self, asker: _Asker) -> None:
-        """Where remembered tokens are refused: the list from its start, to see who is in it."""
+    async def _walk_once_more(self, asker: _Asker, number: int) -> bool:
+        """Where remembered tokens are refused: the list from its start, to see who is in it. Whether all of it was."""
         token: Token | None = None
         for sequence in range(2 * len(self._chosen) + PIECES_MAX):
             sent = self._counted()
             answer = await asker.list_page(token, self._chosen[0].page_size)
             if not isinstance(answer, Page):
-                return
+                return False
             users = tuple(_seen(asker.encode(answer)))
-            self._anew.append(Glance(ANEW, sequence, users, sent, self._counted(), ROUNDS_MAX))
+            self._anew.append(Glance(ANEW, sequence, users, sent, self._counted(), number))
             token = answer.next
             if token is None:
-                return
+                return True
+        return False
 
     def _counted(self) -> int:
         self._count += 1

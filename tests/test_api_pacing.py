@@ -130,6 +130,26 @@ def test_a_service_with_so_many_a_second_is_used_and_seldom_refuses(per_second: 
     assert used >= 0.9
 
 
+@pytest.mark.parametrize(
+    ("server", "least"),
+    [
+        (LimitedServer(at_once=5, retry_after_seconds=5.0), 0.9),
+        (LimitedServer(per_second=2, retry_after_seconds=5.0), 0.88),
+        (LimitedServer(per_second=10, retry_after_seconds=5.0), 0.9),
+        (LimitedServer(per_second=50, retry_after_seconds=5.0), 0.9),
+        (LimitedServer(per_second=200, retry_after_seconds=5.0), 0.86),
+    ],
+)
+def test_a_service_that_closes_its_door_for_long_is_asked_for_more_only_seldom(
+    server: LimitedServer, least: float
+) -> None:
+    """The third refusal, by which a rate is known, comes after ten seconds here, and costs 5 % of this time."""
+    early, refused, used = outcome(server, 120)
+    assert early == 0
+    assert refused <= 0.01
+    assert used >= least
+
+
 @pytest.mark.parametrize(("per_second", "at_once"), [(50, 3), (10, 20)])
 def test_both_limits_at_once_are_learnt(per_second: float, at_once: int) -> None:
     early, refused, used = outcome(LimitedServer(per_second=per_second, at_once=at_once), 90)

@@ -53,7 +53,7 @@ def judge(
         ({0: 3}, [(0, 0), (0, 1), (0, 2)]),
         ({0: 2, 3: 1}, [(0, 0), (0, 1), (3, 0)]),
         ({0: 7, 1: 9}, [*((0, n) for n in range(7)), *((1, n) for n in range(9))]),
-        ({0: 24, 1: 25}, [*((0, n) for n in range(1, 24, 3)), *((1, n) for n in (2, 5, 8, 11, 14, 17, 20, 23))]),
+        ({0: 32, 1: 33}, [*((0, n) for n in range(2, 32, 4)), *((1, n) for n in (2, 6, 10, 14, 18, 22, 26, 30))]),
         ({0: 200}, [(0, n) for n in (12, 37, 62, 87, 112, 137, 162, 187)]),
     ],
 )
@@ -64,15 +64,8 @@ def test_all_pages_of_a_short_list_and_few_of_a_long_one_are_asked_again(
 
 
 def test_a_long_list_is_asked_for_two_pages_of_a_hundred_and_never_for_more_than_thirty_two() -> None:
-    assert [len(choose_pages({0: pages})) for pages in (48, 49, 199, 200, 1000, 1600, 9**6)] == [
-        48,
-        16,
-        16,
-        8,
-        20,
-        32,
-        32,
-    ]
+    lengths = (64, 65, 199, 200, 1000, 1600, 1_000_000)
+    assert [len(choose_pages({0: pages})) for pages in lengths] == [64, 16, 16, 8, 20, 32, 32]
 
 
 def test_pages_as_they_were_prove_nothing() -> None:

@@ -23,7 +23,7 @@ from syncer.snapshot import merge, publish
 from tests.simulation.checker import CheckFailed
 from tests.simulation.night import LOST, Outcome, simulate
 from tests.simulation.population import User
-from tests.simulation.scenario import LIARS, Blow, Disturbance, Scenario, scenario
+from tests.simulation.scenario import LIARS, Blow, Disturbance, Scenario, scenario, with_offsets
 from tests.simulation.service import Service
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,12 +59,8 @@ def test_every_seed_keeps_every_promise(shard: int) -> None:
     assert int(crawls[1]) >= SHARD_CRAWLS_MIN
 
 
-def offsets(s: Scenario) -> Scenario:
-    return replace(s, token_kind="offset", liar="", churn=max(s.churn, 0.05), tombstones=False, outage_at=0, storm=0)
-
-
 def test_no_user_slips_by_unseen_under_offset_tokens(tmp_path: Path) -> None:
-    nights = [words for seed in range(150) for words in simulate_in(tmp_path, offsets(scenario(seed))).nights]
+    nights = [words for seed in range(150) for words in simulate_in(tmp_path, with_offsets(scenario(seed))).nights]
     refused = sum(words.startswith("5: ") for words in nights)
     assert refused >= 50
     assert nights.count(LOST) == 0

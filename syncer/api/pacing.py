@@ -12,6 +12,8 @@ _BURST_REQUESTS = 5.0
 """What a rate limiter is assumed to let through above its rate after a pause: an estimate leaves it out."""
 _FIRM_REQUESTS = 20
 """An estimate from fewer accepted requests than this is tried out again soon."""
+_DEAR_SECONDS, _DEAR_REQUESTS = 4.0, 10
+"""A refusal that closes the door for so long is dear: a rougher estimate has to do then."""
 _FIRM_MARGIN = 0.98
 _RATE_MIN = 0.1
 _STEP_SECONDS, _STEP_REQUESTS = 1.0, 10
@@ -110,7 +112,7 @@ def _estimated_rate(pace: Pace, refused: Sample) -> tuple[float, bool]:
         readings.append(_reading(pace.refused, refused, 0.0))
     estimate = max(rate for rate, _ in readings)
     count = max(count for _, count in readings)
-    firm = count >= _FIRM_REQUESTS
+    firm = count >= (_FIRM_REQUESTS if pace.closed_seconds < _DEAR_SECONDS else _DEAR_REQUESTS)
     if estimate <= 0:
         estimate = pace.rate / 2
     rate = min(estimate, pace.rate) * (_FIRM_MARGIN if firm else 1.0)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-PAGES_WHOLE = 48
+PAGES_WHOLE = 64
 """A list of so few pages is asked for again as a whole: a second look costs little, and shows nearly all there is."""
 PAGES_FEW = 16
 """So many pages of a longer one."""

@@ -211,6 +211,13 @@ class Spool:
         """Pages whose range of ids holds an id: the only ones where the user can be."""
         return self._sorted("min_id <= ?1 AND max_id >= ?1", user_id)
 
+    def page_not_after(self, user_id: str) -> PageRecord | None:
+        """The page with the largest min id that is not after an id: the user's own, or the one it would follow."""
+        rows = self._db.execute(
+            f"SELECT {COLUMNS} FROM pages WHERE min_id <= ? ORDER BY min_id DESC LIMIT 1", (user_id,)
+        )
+        return next((PageRecord(*row) for row in rows), None)
+
     def stored_page(self, stretch: int, sequence: int) -> SortedPage | None:
         """One page that holds users, by its place."""
         return next(self._sorted("stretch = ? AND sequence = ? AND min_id IS NOT NULL", stretch, sequence), None)

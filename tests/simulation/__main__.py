@@ -16,12 +16,13 @@ import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from tests.simulation.night import Outcome, simulate
-from tests.simulation.scenario import scenario
+from tests.simulation.scenario import scenario, with_offsets
 
 CHUNK = 50
 SEED_SECONDS_MAX = 5
@@ -58,13 +59,14 @@ def folder_for_seeds() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
-def run_seed(seed: int, *, twice: bool = False) -> Outcome:
+def run_seed(seed: int, *, twice: bool = False, offsets: bool = False) -> Outcome:
     """One scenario in a folder of its own; ``twice`` also compares the bytes of a second run."""
     outcomes = []
+    drawn = with_offsets(scenario(seed)) if offsets else scenario(seed)
     for _ in range(2 if twice else 1):
         folder = Path(tempfile.mkdtemp(prefix="syncer-simulation-", dir=folder_for_seeds()))
         try:
-            outcomes.append(simulate(scenario(seed), folder, with_digest=twice))
+            outcomes.append(simulate(drawn, folder, with_digest=twice))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     if outcomes[0] != outcomes[-1]:
@@ -72,7 +74,7 @@ def run_seed(seed: int, *, twice: bool = False) -> Outcome:
     return outcomes[0]
 
 
-def run_chunk(seeds: Iterable[int], twice: bool = False) -> tuple[list[Outcome], list[Failure]]:
+def run_chunk(seeds: Iterable[int], twice: bool = False, offsets: bool = False) -> tuple[list[Outcome], list[Failure]]:
     """Many seeds in one process."""
     logging.disable(logging.CRITICAL)
     pa.set_cpu_count(1)
@@ -83,7 +85,7 @@ def run_chunk(seeds: Iterable[int], twice: bool = False) -> tuple[list[Outcome],
     for seed in seeds:
         signal.setitimer(signal.ITIMER_PROF, SEED_SECONDS_MAX)
         try:
-            done.append(run_seed(seed, twice=twice))
+            done.append(run_seed(seed, twice=twice, offsets=offsets))
         except BaseException:
             failed.append((seed, traceback.format_exc(limit=-4)))
         finally:
@@ -99,13 +101,14 @@ def _too_long(number: int, frame: object) -> None:
     raise DidNotEnd(f"the seed did not end within {SEED_SECONDS_MAX} s")
 
 
-def run_all(first: int, seeds: int, *, jobs: int, twice: bool, every: int) -> Tally:
+def run_all(first: int, seeds: int, *, jobs: int, twice: bool, offsets: bool, every: int) -> Tally:
     """Seeds from ``first`` on, in processes. After ``every`` seeds a line says what came of all so far, and where to
     go on: whoever is interrupted need not begin again."""
     chunks = [range(n, min(n + CHUNK, first + seeds)) for n in range(first, first + seeds, CHUNK)]
     tally, started, due = Tally(), time.monotonic(), every
     with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
-        for chunk, (done, failed) in zip(chunks, pool.map(run_chunk, chunks, [twice] * len(chunks)), strict=True):
+        work = partial(run_chunk, twice=twice, offsets=offsets)
+        for chunk, (done, failed) in zip(chunks, pool.map(work, chunks), strict=True):
             tally.add(done, failed)
             for failure in failed:
                 print(_words(failure), flush=True)
@@ -130,9 +133,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--twice", action="store_true", help="run each seed twice and compare all bytes")
+    parser.add_argument("--offsets", action="store_true", help="only lists whose page tokens are offsets")
     parser.add_argument("--every", type=int, default=10_000, help="seeds between two lines of progress")
     args = parser.parse_args()
-    tally = run_all(args.first, args.seeds, jobs=args.jobs, twice=args.twice, every=args.every)
+    tally = run_all(args.first, args.seeds, jobs=args.jobs, twice=args.twice, offsets=args.offsets, every=args.every)
     print(f"{len(tally.failures)} failed")
     return 1 if tally.failures else 0
 

@@ -56,6 +56,8 @@ class Scenario:
     clock_jumps: tuple[float, ...] = ()
     """Seconds by which the machine's wall clock is wrong, from one run to the next; at turn 60 of a run it jumps."""
     latency_seconds: float = 0.1
+    pause_seconds: float = 600.0
+    """Between a run that gave up and the next."""
     rate: float = 100.0
     """The rate that the client is set to."""
     rate_limit: float | None = None
@@ -106,6 +108,7 @@ def scenario(seed: int) -> Scenario:
     ideal = r.random() < 0.2
     outage = r.random() < 0.03
     storm = 0 if r.random() < 0.93 else r.choice([3, 10, 30, 200])
+    beside = random.Random(f"beside {seed}")  # what was thought of later: every seed keeps what it drew before
     drawn = Scenario(
         seed=seed,
         users=users,
@@ -132,9 +135,16 @@ def scenario(seed: int) -> Scenario:
         tombstones=r.random() < 0.5,
         liar=r.choice(LIARS) if r.random() < 0.08 else "",
         lies=r.choice([1, 10**9]),
-        dated=random.Random(f"dated {seed}").random() < 0.9,
+        dated=beside.random() < 0.9,
+        pause_seconds=600.0 if beside.random() < 0.8 else 3600.0 * beside.choice([1, 5, 23, 72]),
     )
     return replace(drawn, changes_between=0) if ideal else _troubled(drawn, r)
+
+
+def with_offsets(s: Scenario) -> Scenario:
+    """The same with tokens that are offsets, in a list from which users are removed while it is read."""
+    churn = (0.02, 0.05, 0.2, 0.8)[s.seed % 4]
+    return replace(s, token_kind="offset", liar="", churn=churn, tombstones=False, outage_at=0, storm=0)
 
 
 def _troubled(s: Scenario, r: random.Random) -> Scenario:
