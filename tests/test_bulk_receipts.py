@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,18 @@ def test_receipts_of_another_account_are_refused(tmp_path: Path) -> None:
 
 
 def test_receipts_of_a_rehearsal_elsewhere_are_not_taken_for_the_services_own(tmp_path: Path) -> None:
-    keep(tmp_path / "r.ndjson", receipt("a"))
-    with pytest.raises(UsageError, match=r"another service \(base_url\); name another file with --receipts"):
-        Receipts(tmp_path / "r.ndjson", SID, "http://127.0.0.1:8080/v1")
+    path, elsewhere = tmp_path / "r.ndjson", "http://127.0.0.1:8080/v1"
+    keep(path, replace(receipt("a"), base_url=elsewhere))
+    rehearsed = path.read_bytes()
+    ours = Receipts(path, SID, URL)
+    assert (ours.outcome("a"), ours.is_final("a"), ours.is_in_doubt("a")) == (None, False, False)
+    ours.close()
+    keep(path, receipt("a"))
+    assert path.read_bytes().startswith(rehearsed)
+    for url in (URL, elsewhere):
+        receipts = Receipts(path, SID, url)
+        assert receipts.is_final("a")
+        receipts.close()
 
 
 def test_two_runs_never_write_to_one_file(tmp_path: Path) -> None:

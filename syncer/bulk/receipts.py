@@ -41,7 +41,9 @@ class Receipt:
 
 
 class Receipts:
-    """The receipts of one account of one service in one file, locked while it is open."""
+    """The receipts of one account in one file, locked while it is open; of those that stand there only one service's
+    count.
+    """
 
     def __init__(self, path: Path, account_sid: str, base_url: str) -> None:
         """Raises UsageError for a file that holds anything else, LockHeld, StorageFailed.
@@ -54,7 +56,8 @@ class Receipts:
         self._sent_path = path.with_name(path.name + ".sent")
         self._journal = Journal(path)
         try:
-            self._last = {r.id: r for r in (self._parse(line) for _, line in self._journal.lines())}
+            receipts = (self._parse(line) for _, line in self._journal.lines())
+            self._last = {r.id: r for r in receipts if r.base_url == base_url}
             self._sent = Journal(self._sent_path)
         except BaseException:
             self._journal.close()
@@ -109,7 +112,6 @@ class Receipts:
             raise UsageError(
                 f"{self.path} holds a line that is not a receipt", hint="name another file with --receipts"
             ) from None
-        if (receipt.account_sid, receipt.base_url) != (self.account_sid, self.base_url):
-            other = "account" if receipt.account_sid != self.account_sid else "service (base_url)"
-            raise UsageError(f"{self.path} holds receipts of another {other}", hint="name another file with --receipts")
+        if receipt.account_sid != self.account_sid:
+            raise UsageError(f"{self.path} holds receipts of another account", hint="name another file with --receipts")
         return receipt
