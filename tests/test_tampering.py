@@ -315,6 +315,14 @@ def test_the_list_of_files_for_a_warehouse_is_held_against_the_manifest(
     assert not signed.at(layout.copy_path(SIGNED, FIRST)).exists()
 
 
+def test_what_a_person_put_beside_a_manifest_is_said_and_no_failure(
+    signed: Adversary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed.manifest_path.with_name("trusted_keys").write_text("x")
+    assert main(["verify", "--destination", str(signed.root), "--account", SIGNED]) == 0
+    assert "folders: hold what the manifest names, and nothing else but trusted_keys\n" in capsys.readouterr().out
+
+
 def test_a_snapshot_of_another_account_or_another_night_is_found(
     signed: Adversary, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

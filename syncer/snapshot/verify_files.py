@@ -17,6 +17,11 @@ from syncer.snapshot.store import FileMissing, Store
 from syncer.snapshot.tree_file import read_tree, root_of_table
 
 _NAMED_MAX = 5
+_OWN_NAMES = {
+    *(layout.MANIFEST_NAME, layout.SIGNATURE_NAME, layout.PRUNED_NAME, layout.COPY_NAME),
+    *(layout.PAGES_NAME, layout.TREE_NAME, layout.REJECTS_NAME),
+}
+"""Of files beside a manifest."""
 
 
 def verdict(name: str, problems: list[str], well: str) -> Check:
@@ -43,12 +48,13 @@ def check_folders(store: Store, manifest: Manifest) -> Check:
     for kind in layout.DATA_FOLDERS:
         problems += _foreign(store, layout.data_folder(kind, manifest.account_sid, manifest.snapshot_id), manifest)
     own = layout.snapshot_folder(manifest.account_sid, manifest.snapshot_id)
-    allowed = {layout.MANIFEST_NAME, layout.SIGNATURE_NAME, layout.PRUNED_NAME, layout.PAGES_NAME, layout.COPY_NAME}
-    allowed |= {layout.TREE_NAME} if manifest.tree else set()
-    allowed |= {layout.REJECTS_NAME} if manifest.rejects.path else set()
-    problems += [f"{own}/{name} is foreign" for name in store.names(own) if name not in allowed]
+    found = store.names(own)
+    unnamed = {layout.TREE_NAME: manifest.tree is None, layout.REJECTS_NAME: manifest.rejects.path is None}
+    problems += [f"{own}/{name} is foreign" for name in found if unnamed.get(name)]
     problems += [f"{own}/{name} is a link or a device" for name in store.strangers(own)]
-    return verdict("folders", _first(problems), "hold what the manifest names, and nothing else")
+    beside = [name for name in found if name not in _OWN_NAMES]  # nobody reads these
+    well = "hold what the manifest names, and nothing else" + (f" but {', '.join(_first(beside))}" if beside else "")
+    return verdict("folders", _first(problems), well)
 
 
 def _foreign(store: Store, folder: str, manifest: Manifest) -> Iterator[str]:
