@@ -15,7 +15,7 @@ from types import TracebackType
 from syncer.api.account import open_client
 from syncer.api.client import Client as ApiClient
 from syncer.api.client import Deleted
-from syncer.api.protocol import Gone, parse_user
+from syncer.api.protocol import Gone, PageError, parse_user, users_exactly
 from syncer.api.transport import Timeouts
 from syncer.credentials import Credentials, Secret
 from syncer.errors import ContractBroken, CoverageNotProven, GaveUp, UsageError
@@ -100,7 +100,7 @@ class Client:
         return self._api.closed_until
 
     async def users(self, *, page_size: int = PAGE_SIZE) -> AsyncIterator[dict[str, object]]:
-        """Every user in list order, as served, while the list is walked page by page.
+        """Every user in list order while the list is walked page by page. Whole numbers are exact, others are floats.
 
         A list that returns to a token it has shown raises CoverageNotProven instead of never ending. A user may come
         twice, or not at all, if it moves in the list meanwhile: ``syncer export`` proves what it publishes, this does
@@ -110,7 +110,7 @@ class Client:
         seen: set[bytes] = set()
         while True:
             page, page_size = await self._page(token, page_size)
-            for user in page.users:
+            for user in _exactly(page):
                 yield user
             token = page.next
             if token is None:
@@ -163,6 +163,13 @@ class Client:
         if self._open is None:
             raise UsageError("the client is not open", hint="use it as `async with syncer.Client(...) as client`")
         return self._open
+
+
+def _exactly(page: Page) -> list[dict[str, object]]:
+    try:
+        return users_exactly(page)
+    except PageError as error:
+        raise ContractBroken(str(error), hint="`syncer export` keeps such values as they are served") from None
 
 
 def _expect(user_id: str, user: dict[str, object]) -> None:

@@ -26,6 +26,7 @@ from syncer.api.protocol import (
     parse_page,
     parse_user,
     parse_user_exactly,
+    users_exactly,
 )
 from syncer.model import ApiError, Page, WireResponse
 from tests.wire_server import page_body
@@ -248,3 +249,12 @@ def test_the_numbers_of_a_user_keep_their_value() -> None:
     assert parse_user_exactly(b'{"id":"a","n":1}') == parse_user(b'{"id":"a","n":1}') == {"id": "a", "n": 1}
     with pytest.raises(PageError, match="cannot read"):
         parse_user_exactly(b'{"id":"a","n":' + b"1" * 5000 + b"}")
+
+
+def test_the_numbers_of_a_pages_users_keep_their_value() -> None:
+    body = b'{"users":[{"id":"a","n":18446744073709551616}],"pagination":{"next":null}}'
+    assert users_exactly(parse_page(body)) == [{"id": "a", "n": 1 << 64}]
+    plain = parse_page(b'{"users":[{"id":"a","n":1.5}],"pagination":{"next":null}}')
+    assert users_exactly(plain) is plain.users
+    with pytest.raises(PageError, match="cannot read"):
+        users_exactly(Page([], None, "null", b'{"users":[' + b"1" * 5000 + b"]}"))

@@ -32,6 +32,14 @@ async def test_users_are_listed_fetched_and_deleted() -> None:
             assert client.counters.requests == 7
 
 
+async def test_whole_numbers_of_listed_users_are_exact() -> None:
+    with emulator_process("--users", "3", "--extra-field") as service:
+        async with syncer.Client(account_sid=ACCOUNT, auth_token="t", base_url=service.url, rate=1000) as client:
+            users = [user async for user in client.users()]
+    counters = [attributes["counter"] for user in users if isinstance(attributes := user["attributes"], dict)]
+    assert counters == [123456789012345678901234567890] * 3
+
+
 async def test_a_service_that_struggles_is_asked_for_less() -> None:
     with emulator_process("--users", "60", "--max-page-size-ok", "30") as service:
         async with syncer.Client(api_key="SK" + "1" * 32, api_secret="s", base_url=service.url, rate=1000) as client:

@@ -165,6 +165,16 @@ def parse_user_exactly(body: bytes) -> dict[str, object]:
         raise PageError("the user holds a value that Python cannot read", retryable=False) from None
 
 
+def users_exactly(page: Page) -> list[dict[str, object]]:
+    """A page's users with whole numbers exact, however long they are. Raises ``PageError``."""
+    if not _LONG_NUMBER.search(page.body):
+        return page.users
+    try:
+        return list(json.loads(page.body)["users"])
+    except (RecursionError, ValueError):
+        raise PageError("a user holds a value that Python cannot read", retryable=False) from None
+
+
 def parse_page(body: bytes) -> Page:
     """A list answer with its envelope checked; the users are judged one by one later.
 
