@@ -84,8 +84,9 @@ def test_an_answer_that_passes_costs_another_attempt_and_no_id(runs: Runs, kind:
         break_next(runs.service, kind)
         code, report = runs.report(command, *several)
         assert (code, report["failed"], report["retries"]) == (0, [], 1)
-    outcomes = [(r["id"], r["outcome"], r["attempts"]) for r in receipts(tmp_path)]
-    assert outcomes == [(several[0], "accepted", 2), (several[1], "accepted", 1)]
+    found = receipts(tmp_path)
+    assert {(r["id"], r["outcome"]) for r in found} == {(user_id, "accepted") for user_id in several}
+    assert sorted(r["attempts"] for r in found) == [1, 2]  # either request may have been the first on the wire
 
 
 @pytest.mark.parametrize("kind", NOT_A_USER)
