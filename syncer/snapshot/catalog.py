@@ -38,8 +38,13 @@ def list_snapshot_ids(store: Store, account_sid: str) -> list[str]:
 def list_known_ids(store: Store, account_sid: str) -> list[str]:
     """Ids of an account's snapshots with those that were pruned, oldest first: the chain."""
     names = filter(layout.is_snapshot_id, store.names(layout.account_folder(account_sid)))
+    return [i for i in names if is_known(store, account_sid, i)]
+
+
+def is_known(store: Store, account_sid: str, snapshot_id: str) -> bool:
+    """Whether there is such a snapshot, or was until it was pruned."""
     places = (layout.manifest_path, layout.pruned_path)
-    return [i for i in names if any(store.exists(place(account_sid, i)) for place in places)]
+    return any(store.exists(place(account_sid, snapshot_id)) for place in places)
 
 
 def list_manifests(store: Store, account_sid: str) -> Iterator[Published]:

@@ -11,7 +11,7 @@ import hashlib
 from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout, signing
-from syncer.snapshot.catalog import list_known_ids, list_snapshot_ids
+from syncer.snapshot.catalog import is_known, list_known_ids
 from syncer.snapshot.manifest import Manifest, Previous
 from syncer.snapshot.manifest_json import parse
 from syncer.snapshot.publish import build_pointer, read_pointer
@@ -24,10 +24,13 @@ def check_place(store: Store, account_sid: str, snapshot_id: str, trusted: Trust
 
     Raises FileMissing when there is none.
     """
-    _, data = read_manifest(store, account_sid, snapshot_id)
-    later = [i for i in list_known_ids(store, account_sid) if i > snapshot_id]
-    links = [_check_next(store, account_sid, snapshot_id, later[0], data)] if later else []
-    if list_snapshot_ids(store, account_sid)[-1:] == [snapshot_id]:
+    path, data = read_manifest(store, account_sid, snapshot_id)
+    later = [i for i in store.names(layout.account_folder(account_sid)) if layout.is_snapshot_id(i) and i > snapshot_id]
+    # Asked for one by one, the nearest first: of a year of snapshots in a bucket nearly none is looked at.
+    following = next((i for i in later if is_known(store, account_sid, i)), None)
+    links = [_check_next(store, account_sid, snapshot_id, following, data)] if following else []
+    is_pruned = path == layout.pruned_path(account_sid, snapshot_id)
+    if not is_pruned and not any(store.exists(layout.manifest_path(account_sid, i)) for i in later):
         links.append(_check_pointer(store, account_sid, snapshot_id, data))
     return [*links, _check_signature(store, account_sid, snapshot_id, data, trusted)]
 
