@@ -33,7 +33,8 @@ def test_pages_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_many_pages_pass_in_bounded_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(pages, "_ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(pages, "_GROUP_ROWS", 10)
     records = [replace(FULL, sequence=at) for at in range(35)]
     write_page_index(iter(records), tmp_path / "pages.parquet", "final")
     assert list(read_page_index(LocalStore(tmp_path), "pages.parquet")) == records
