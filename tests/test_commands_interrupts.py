@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -167,3 +168,33 @@ def test_an_interrupt_before_there_is_a_command_leaves_no_traceback() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_signal_ends_the_process_also_where_a_library_does_not_return(
+    number: signal.Signals, code: int, signals: int
+) -> None:
+    program = (
+        "import hashlib; from syncer.commands import interrupts\n"
+        f"interrupts.STOP_SECONDS = {0.3 if signals == 1 else 60}\n"
+        "with interrupts.interruptible():\n"
+        "    print('begun', flush=True)\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        for _ in range(signals):
+            time.sleep(0.2)
+            process.send_signal(number)
+        assert process.wait(20) == code
+
+
+def test_a_block_that_ends_in_time_after_a_signal_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncer.commands.interrupts.STOP_SECONDS", 0.2)
+    threads = threading.active_count()
+    with pytest.raises(Interrupted), interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.5)
+    assert threading.active_count() == threads

@@ -170,7 +170,10 @@ def test_a_load_that_is_killed_leaves_the_old_table_and_the_next_one_finishes(
     assert cluster.query("SELECT count(*) FROM pg_class WHERE relname LIKE '%stage%'") == [(0,)]
 
 
-def test_ctrl_c_ends_a_load_and_leaves_the_old_table(cluster: Cluster, exports: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_load_and_leaves_the_old_table(
+    number: signal.Signals, code: int, cluster: Cluster, exports: Path
+) -> None:
     flags = ["--destination", str(exports)]
     assert syncer("load", cluster.url, FIRST, *flags).returncode == 0
     process = start_syncer("load", cluster.url, THIRD, *flags)
@@ -181,11 +184,31 @@ def test_ctrl_c_ends_a_load_and_leaves_the_old_table(cluster: Cluster, exports: 
                 "AND pid <> pg_backend_pid()"
             )
             if cursor.fetchone() != (0,):
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(number)
                 break
     process.communicate(timeout=30)
-    assert process.returncode == 143
+    assert process.returncode == code
     assert cluster.query("SELECT count(*) FROM users") == [(1000,)]
+
+
+def test_ctrl_c_ends_a_load_whose_server_does_not_answer_any_more(cluster: Cluster, exports: Path) -> None:
+    flags = ["--destination", str(exports)]
+    assert syncer("load", cluster.url, FIRST, *flags).returncode == 0
+    process = start_syncer("load", cluster.url, THIRD, *flags)
+    copying = (
+        "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY%' AND pid <> pg_backend_pid()"
+    )
+    while not (found := cluster.query(copying)):
+        assert process.poll() is None
+    server = int(str(found[0][0]))
+    os.kill(server, signal.SIGSTOP)
+    try:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert cluster.query("SELECT count(*) FROM users") == [(1000,)]
+    finally:
+        os.kill(server, signal.SIGCONT)
 
 
 def test_versions_and_histories_are_kept(cluster: Cluster) -> None:

@@ -6,8 +6,10 @@ Knows nothing of what the work is; it is cancelled, and what it wrote before sta
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -61,13 +63,50 @@ def interruptible() -> Iterator[None]:
         raised.append(Interrupted(number))
         raise raised[-1]
 
-    with _handling(interrupt):
+    with _watched(), _handling(interrupt):
         try:
             yield
         except Exception:
             if raised:  # a library in C took it for a failure of what it was reading, and told that instead
                 raise raised[0] from None
             raise
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Ends the process five seconds after a signal, or at the second one, also where a library in C does not return to
+    Python: no handler runs until it does, but a thread can hear of signals through a pipe."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    watcher = threading.Thread(target=_watch, args=(reader,), daemon=True)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        watcher.join()
+        os.close(reader)
+
+
+def _watch(reader: int) -> None:
+    first = _next_signal(reader, None)
+    if first and _next_signal(reader, STOP_SECONDS) != 0:
+        os._exit(128 + first)
+
+
+def _next_signal(reader: int, patience_seconds: float | None) -> int | None:
+    """A number of ours; 0 when the pipe is closed, None when nothing comes in time."""
+    until = time.monotonic() + (patience_seconds or 0)
+    while select.select([reader], [], [], None if patience_seconds is None else max(0.0, until - time.monotonic()))[0]:
+        number = int.from_bytes(os.read(reader, 1))
+        if number == 0 or number in _SIGNALS:
+            return number
+    return None
 
 
 class _Late(BaseException):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import adbc_driver_manager
+import adbc_driver_manager.dbapi
 import adbc_driver_postgresql.dbapi as adbc
 
 from syncer.errors import CredentialsRefused, GaveUp, LockHeld, StorageFailed, SyncerError, UsageError
@@ -45,13 +45,27 @@ _NAMED = {
 @contextmanager
 def open_postgres(target: Target, *, deadline_seconds: float) -> Iterator[PostgresDatabase]:
     """Connect. No statement may take longer than ``deadline_seconds``. Raises GaveUp, CredentialsRefused."""
-    with _errors(target, connecting=True):
-        connection: Any = adbc.connect(_bounded(target.location))
+    with _own_signals():
+        with _errors(target, connecting=True):
+            connection: Any = adbc.connect(_bounded(target.location))
+        try:
+            yield PostgresDatabase(connection, target, deadline_seconds)
+        finally:
+            with suppress(adbc_driver_manager.Error):
+                connection.close()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """ADBC takes SIGINT for itself while it waits for a server: it asks that to cancel the statement, for as long as it
+    takes, and tells of a statement that failed. Here Ctrl-C is for the command, as every other signal."""
+    module: Any = adbc_driver_manager.dbapi
+    theirs = getattr(module, "_blocking_call", None)
+    module._blocking_call = lambda call, args, kwargs, cancel: call(*args, **kwargs)  # noqa: ARG005
     try:
-        yield PostgresDatabase(connection, target, deadline_seconds)
+        yield
     finally:
-        with suppress(adbc_driver_manager.Error):
-            connection.close()
+        module._blocking_call = theirs
 
 
 def _bounded(uri: str) -> str:
