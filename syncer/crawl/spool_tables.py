@@ -27,8 +27,11 @@ STRETCHES = (
     " (SELECT max(sequence) FROM pages WHERE stretch = s.stretch) ORDER BY s.stretch"
 )
 
+# 512 KiB of cache hold the indexes of some ten million users; with SQLite's own 2 MB an export of five million peaked
+# 6 MiB higher, and was no faster.
 SETTINGS = """
 PRAGMA page_size = 4096;
+PRAGMA cache_size = -512;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = 0;

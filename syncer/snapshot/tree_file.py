@@ -19,7 +19,7 @@ from syncer.snapshot.manifest import TreeFacts
 TREE_SCHEMA: Any = pa.schema(
     [pa.field("first_id", pa.string(), nullable=False), pa.field("digest", pa.binary(32), nullable=False)]
 )
-_LEAVES_AT_ONCE = 4096
+_LEAVES_AT_ONCE = 1024
 
 
 class TreeSink:
