@@ -538,3 +538,41 @@ def test_no_value_anywhere_in_a_page_index_makes_verify_stumble(
                 assert main(["diff", "--destination", str(plain.root), "--account", SIGNED]) == 0
                 capsys.readouterr()
     assert said == {"found"}
+
+
+LINE = b'{"id":"a","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","deletedAt":null'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LINE + b',"x":' + b"[" * 300 + b"]" * 300 + b"}",
+        LINE + b',"x":' + b"[" * 1500 + b"]" * 1500 + b"}",
+        LINE + b',"x":' + b'{"y":' * 260 + b"1.5" + b"}" * 260 + b"}",
+        LINE + b',"x":1e999}',
+        LINE + b',"x":NaN}',
+        LINE + b',"x":"\\ud800"}',
+        LINE + b',"x":"\xff"}',
+        LINE + b',"x":' + b"9" * 5000 + b"}",
+        LINE + b',"id":"b"}',
+        LINE.replace(b"2026-01-01T00:00:00Z", b"0000-00-00T00:00:00Z") + b"}",
+        LINE.replace(b"2026-01-01T00:00:00Z", b"294247-01-10T04:00:54.775807Z") + b"}",
+        LINE.replace(b'"a"', b'"' + b"a" * 10_000 + b'"') + b"}",
+        LINE.replace(b'"a"', b'"\\u0000"') + b"}",
+        b"\x00" * 1000,
+        b"[" * 100_000,
+    ],
+)
+def test_no_line_makes_verify_stumble(plain: Adversary, line: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    plain.part("ndjson").write_bytes(line + b"\n")
+    plain.refresh()
+    plain.point()
+    error = found(plain, capsys)
+    assert error
+    assert main(["diff", "latest", "latest", "--destination", str(plain.root), "--account", PLAIN]) == 0
+    shutil.rmtree(plain.part().parent)
+    plain.rewrite(lambda m: m.update(formats=["ndjson"], files=[f for f in m["files"] if f["format"] == "ndjson"]))
+    plain.point()
+    assert found(plain, capsys)
+    assert main(["diff", "latest", "latest", "--destination", str(plain.root), "--account", PLAIN]) == 8
+    assert main(["prove", "a", "--destination", str(plain.root), "--account", PLAIN]) == 8

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import orjson
 import pyarrow as pa
 
-from syncer.errors import SnapshotMismatch
+from syncer.errors import ContractBroken, SnapshotMismatch
 from syncer.model import Page
 from syncer.snapshot.columns import USER_SCHEMA, make_encoder
 from syncer.snapshot.manifest import FileFacts, Manifest
@@ -58,9 +58,9 @@ def _columns(lines: list[bytes], columns: Sequence[str]) -> Any:
     body = b'{"users":[%s]}' % b",".join(lines)
     try:
         users = orjson.loads(body)["users"]
-    except orjson.JSONDecodeError:
+        encoded = make_encoder(with_lines=False)(Page(users, None, "null", body))
+    except (orjson.JSONDecodeError, ContractBroken):
         raise PartFault("holds a line that is not a user") from None
-    encoded = make_encoder(with_lines=False)(Page(users, None, "null", body))
     if encoded.rejects or len(users) != len(lines):
         raise PartFault("holds a line that is not a user")
     batch: Any = encoded.batch
