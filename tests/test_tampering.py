@@ -576,3 +576,43 @@ def test_no_line_makes_verify_stumble(plain: Adversary, line: bytes, capsys: pyt
     assert found(plain, capsys)
     assert main(["diff", "latest", "latest", "--destination", str(plain.root), "--account", PLAIN]) == 8
     assert main(["prove", "a", "--destination", str(plain.root), "--account", PLAIN]) == 8
+
+
+def not_text(column: Any) -> Any:
+    """The same strings, the first of which is no UTF-8."""
+    raw = [b"\xff\xfe", *column.cast(pa.binary()).to_pylist()[1:]]
+    array = pa.array(raw, pa.binary())
+    return pa.Array.from_buffers(pa.string(), len(array), array.buffers())
+
+
+@pytest.mark.parametrize("name", ["id", "extra"])
+def test_text_that_is_none_makes_no_command_stumble(
+    plain: Adversary, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop_ndjson(plain)
+    table = plain.rows()
+    place = table.column_names.index(name)
+    table = table.set_column(place, table.schema.field(place), not_text(table.column(place).combine_chunks()))
+    plain.put_rows(table)
+    plain.point()
+    assert "the part cannot be read as Parquet: it is damaged" in found(plain, capsys)
+    at = ["--destination", str(plain.root), "--account", PLAIN]
+    for command in (["diff", "latest", "latest"], ["prove", "a"], ["load", f"duckdb:///{plain.root}/x.db"]):
+        assert main([*command, *at, "--state-dir", str(plain.root.parent / "state")]) == 8, command
+
+
+@pytest.mark.parametrize("name", ["pages.parquet", "tree.parquet", "changes"])
+def test_text_that_is_none_beside_the_parts_makes_no_command_stumble(
+    signed: Adversary, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = layout.changes_folder(SIGNED, LATEST) if name == "changes" else layout.snapshot_folder(SIGNED, LATEST)
+    path = signed.at(f"{folder}/{'part-00000.parquet' if name == 'changes' else name}")
+    table = pq.read_table(path, partitioning=None)
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            pq.write_table(table.set_column(place, field, not_text(table.column(place).combine_chunks())), path)
+            signed.refresh()
+            signed.point()
+            assert found(signed, capsys), field.name
+            assert main(["prove", "a", "--destination", str(signed.root), "--account", SIGNED]) in (0, 8)
+            capsys.readouterr()

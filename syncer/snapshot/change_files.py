@@ -14,7 +14,7 @@ from syncer.errors import UsageError
 from syncer.snapshot import files
 from syncer.snapshot.diff import CHANGE_SCHEMA
 from syncer.snapshot.files import HashingFile, dropped_on_failure
-from syncer.snapshot.part_readers import PartFault
+from syncer.snapshot.part_readers import PartFault, whole_batches
 
 ChangeFormat = Literal["parquet", "ndjson", "ndjson.zst"]
 GROUP_ROWS = 32_768
@@ -111,7 +111,7 @@ def read_changes(file: BinaryIO) -> Iterator[Any]:
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
         if not parquet.schema_arrow.equals(CHANGE_SCHEMA):
             raise PartFault("does not have the columns of changes")
-        yield from parquet.iter_batches(batch_size=GROUP_ROWS, use_threads=False)
+        yield from whole_batches(parquet.iter_batches(batch_size=GROUP_ROWS, use_threads=False))
     except (pa.ArrowException, OSError, ValueError):
         raise PartFault("cannot be read as Parquet: it is damaged") from None
 

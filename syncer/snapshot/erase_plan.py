@@ -15,6 +15,7 @@ from syncer.snapshot.erased_ids import IsErased, ids_in
 from syncer.snapshot.left_out import erased_of, named_by_pages
 from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.pages import read_page_index
+from syncer.snapshot.part_readers import whole_batches
 from syncer.snapshot.prune import data_paths, found_ids
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.store import Store
@@ -98,7 +99,7 @@ def _named(store: Store, manifest: Manifest) -> Iterator[str]:
 def _changed_ids(store: Store, path: str) -> Iterator[str]:
     try:
         with store.open(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(columns=["id"]):
+            for batch in whole_batches(pq.ParquetFile(file).iter_batches(columns=["id"])):
                 yield from batch.column(0).to_pylist()
     except (pa.ArrowException, OSError):
         raise SnapshotMismatch(f"{path} cannot be read: it is damaged", hint="restore it from a copy") from None

@@ -111,7 +111,13 @@ def _slice(tables: Iterator[tuple[int, Any]], skip: int, take: int) -> Any:
 def _row_groups(file: Any) -> Iterator[tuple[int, Any]]:
     parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
     for group in range(parquet.metadata.num_row_groups):
-        yield parquet.metadata.row_group(group).num_rows, lambda group=group: parquet.read_row_group(group)
+        yield parquet.metadata.row_group(group).num_rows, lambda group=group: _read_group(parquet, group)
+
+
+def _read_group(parquet: Any, group: int) -> Any:
+    table = parquet.read_row_group(group)
+    table.validate(full=True)  # text that is no UTF-8 would fail later
+    return table
 
 
 def _lines(file: Any, facts: FileFacts, manifest: Manifest) -> Iterator[tuple[int, Any]]:

@@ -15,6 +15,7 @@ from syncer.errors import SnapshotMismatch
 from syncer.model import PageRecord
 from syncer.snapshot.files import HashingFile
 from syncer.snapshot.manifest import PageIndexFacts
+from syncer.snapshot.part_readers import whole_batches
 from syncer.snapshot.store import Store
 
 _GROUP_ROWS = 4096
@@ -81,6 +82,6 @@ def read_page_columns(file: BinaryIO, path: str, names: Iterable[str]) -> Iterat
         parquet = pq.ParquetFile(file, page_checksum_verification=True)
         if not parquet.schema_arrow.equals(PAGE_SCHEMA):
             raise SnapshotMismatch(f"{path} does not have the columns of a page index")
-        yield from parquet.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(names))
+        yield from whole_batches(parquet.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(names)))
     except (pa.ArrowException, OSError, ValueError):  # Arrow decodes the names of damaged columns without care
         raise SnapshotMismatch(f"{path} cannot be read as a page index: it is damaged") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -88,6 +88,13 @@ def check_counts(ids: Ids, facts: FileFacts) -> None:
         raise PartFault("has other smallest and largest ids")
 
 
+def whole_batches(batches: Iterable[Any]) -> Iterator[Any]:
+    """The same, each looked through: text that is no UTF-8 would fail whoever reads it. Raises what Arrow raises."""
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
+
+
 def read_parquet(file: BinaryIO, columns: Sequence[str] | None = None) -> Iterator[Any]:
     """Record batches of users, page checksums verified; all columns, or only those named. Raises PartFault."""
     try:
@@ -98,7 +105,7 @@ def read_parquet(file: BinaryIO, columns: Sequence[str] | None = None) -> Iterat
             if parquet.metadata.row_group(group).sorting_columns != (pq.SortingColumn(0),):
                 raise PartFault("does not say that it is sorted by id")
         wanted = list(columns) if columns is not None else None
-        yield from parquet.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted, use_threads=False)
+        yield from whole_batches(parquet.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted, use_threads=False))
     except (pa.ArrowException, OSError, ValueError):
         raise PartFault("cannot be read as Parquet: it is damaged") from None
 

@@ -77,7 +77,9 @@ def read_tree(file: BinaryIO, path: str) -> Any:
         parquet = pq.ParquetFile(file, page_checksum_verification=True)
         if not parquet.schema_arrow.equals(TREE_SCHEMA):
             raise SnapshotMismatch(f"{path} does not have the columns of a hash tree")
-        return parquet.read(use_threads=False)
+        table = parquet.read(use_threads=False)
+        table.validate(full=True)
+        return table
     except (pa.ArrowException, OSError, ValueError):
         raise SnapshotMismatch(f"{path} cannot be read as a hash tree: it is damaged") from None
 
