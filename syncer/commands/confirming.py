@@ -27,8 +27,8 @@ def confirm(args: argparse.Namespace, *, words: str, summary: str, unchanged: st
         return
     if not sys.stdin.isatty() or args.ids_file == "-":
         raise UsageError(f"nobody confirmed this and {unchanged}: {summary}", hint="look at --dry-run, then add --yes")
+    args.resumes = False  # an interruption from here leaves nothing to go on with
     tell(f"{summary}. This cannot be undone.\nType `{words}` to go on:")
-    args.resumes = False  # an interruption here leaves nothing to go on with
     if sys.stdin.readline().strip() != words:
         raise UsageError(f"this was not the confirmation, and {unchanged}", hint="run again")
     args.resumes = True
