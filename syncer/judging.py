@@ -40,7 +40,7 @@ async def _look_back(run: Run, proven: Proven) -> Proven:
     request, ports = run.request, run.ports
     vanished = proven.gone.ids if proven.gone else ()
     probe = Probe(run.spool, with_lines=run.facts.with_lines, vanished=vanished)
-    await ports.run_blocking(probe.choose)
+    await ports.run_blocking(lambda: probe.choose(request.walkers))
     await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
     looks: list[Look] = []
     newest_at = max(probe.newest_at, proven.merged.newest_at)

@@ -74,10 +74,10 @@ class Probe:
         self._refused: set[tuple[int, int]] = set()
         self._count = 0
 
-    def choose(self) -> None:
-        """Read the records of the pages to ask for. Blocks."""
+    def choose(self, at_once: int) -> None:
+        """Read the records of the pages to ask for, ``at_once`` of them at the same time. Blocks."""
         lengths = {stretch: last.sequence + 1 for stretch, last in self._spool.last_pages().items()}
-        for stretch, sequence in sorted({*choose_pages(lengths), *self._where_they_were()}):
+        for stretch, sequence in sorted({*choose_pages(lengths, at_once), *self._where_they_were()}):
             for near in range(max(sequence - 1, 0), sequence + 1):
                 record = self._spool.page(stretch, near)
                 assert record is not None, "sequences of a stretch have no gaps"

@@ -60,12 +60,13 @@ def judge(
 def test_all_pages_of_a_short_list_and_few_of_a_long_one_are_asked_again(
     lengths: dict[int, int], chosen: list[tuple[int, int]]
 ) -> None:
-    assert choose_pages(lengths) == chosen
+    assert choose_pages(lengths, 8) == chosen
 
 
 def test_a_long_list_is_asked_for_two_pages_of_a_hundred_and_never_for_more_than_thirty_two() -> None:
     lengths = (64, 65, 199, 200, 1000, 1600, 1_000_000)
-    assert [len(choose_pages({0: pages})) for pages in lengths] == [64, 16, 16, 8, 20, 32, 32]
+    assert [len(choose_pages({0: pages}, 8)) for pages in lengths] == [64, 16, 16, 8, 20, 32, 32]
+    assert [len(choose_pages({0: pages}, 1)) for pages in lengths] == [64, 16, 16, 4, 10, 16, 32]
 
 
 def test_pages_as_they_were_prove_nothing() -> None:

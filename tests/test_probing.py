@@ -84,7 +84,7 @@ def walked(folder: Path, service: Offsets, deleted: dict[int, str]) -> Spool:
 
 def look(spool: Spool, service: Offsets, vanished: tuple[str, ...] = ()) -> Look:
     probe = Probe(spool, with_lines=False, vanished=vanished)
-    probe.choose()
+    probe.choose(4)
     run_virtual(probe.ask(service, ENCODE, 4))
     return probe.judge(BEGAN)
 
@@ -120,7 +120,7 @@ def test_users_that_came_meanwhile_are_strangers_and_no_fault(tmp_path: Path) ->
     spool = walked(tmp_path, service, {})
     service.ids += ["u00100"]
     probe = Probe(spool, with_lines=False)
-    probe.choose()
+    probe.choose(4)
     run_virtual(probe.ask(service, ENCODE, 4))
     assert probe.judge(float("-inf")).has_strangers
 

@@ -20,8 +20,10 @@ PAGES_WHOLE = 64
 PAGES_FEW = 16
 """So many pages of a longer one."""
 LIST_IS_LONG = 200
-"""From so many pages on the requests must not count: 2 % of the pages, within the bounds below."""
-LONG_PAGES_MIN, LONG_PAGES_MAX = 8, 32
+"""From so many pages on the requests must not count: one page in so many, within the bounds below."""
+LONG_SHARE, LONG_PAGES_MIN, LONG_PAGES_MAX = 50, 8, 32
+LONG_SHARE_ALONE, LONG_PAGES_MIN_ALONE = 100, 4
+"""Where one request at a time is allowed, each of them is waited for."""
 FOLLOW_UPS_MAX = 4
 ANEW = -1
 """The stretch of pages that were asked for with new tokens, from the start of the list."""
@@ -73,12 +75,14 @@ Clock = Mapping[tuple[int, int], float]
 """For pages, by (stretch, sequence): the service's clock had passed this when the walk asked for them."""
 
 
-def choose_pages(lengths: Mapping[int, int]) -> list[tuple[int, int]]:
-    """Pages to ask for again, evenly spread: (stretch, sequence). ``lengths`` holds the pages of each stretch."""
+def choose_pages(lengths: Mapping[int, int], at_once: int) -> list[tuple[int, int]]:
+    """Pages to ask for again, evenly spread: (stretch, sequence). ``lengths`` holds the pages of each stretch,
+    ``at_once`` is how many requests there may be at the same time."""
     total = sum(lengths.values())
     count = total if total <= PAGES_WHOLE else PAGES_FEW
     if total >= LIST_IS_LONG:
-        count = min(max(total // 50, LONG_PAGES_MIN), LONG_PAGES_MAX)
+        share, least = (LONG_SHARE, LONG_PAGES_MIN) if at_once > 1 else (LONG_SHARE_ALONE, LONG_PAGES_MIN_ALONE)
+        count = min(max(total // share, least), LONG_PAGES_MAX)
     wanted = [(2 * n + 1) * total // (2 * count) for n in range(count)]
     chosen, before = [], 0
     for stretch, length in sorted(lengths.items()):
