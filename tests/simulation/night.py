@@ -37,6 +37,7 @@ from tests.simulation.service import CHANGES_MAX, Service
 SID = "AC" + "0" * 32
 TRIES_A_NIGHT = 12
 """A cron job that runs again after 4; what is not complete by then is an outcome too."""
+HOUR_SECONDS = 3600.0
 END_SECONDS_MAX = 5.0
 """A cancelled run has to be gone by then."""
 JUMP_TURN = 60
@@ -104,6 +105,8 @@ class World:
             except (Killed, asyncio.CancelledError):
                 require(bool(life.heir or life.cancelled_at), "a run was cancelled by itself")
                 self._after_run(life, may_publish=True)
+                if self.s.pause_seconds >= HOUR_SECONDS:  # nobody starts it again at once
+                    await asyncio.sleep(self.s.pause_seconds)
                 continue
             except SyncerError as error:
                 self._after_run(life, may_publish=life.cancelled_at is not None)
@@ -174,7 +177,7 @@ class World:
             and not s.disturbances
             and not s.clock_jumps
             and s.outage_at
-            and s.pause_seconds <= 3600
+            and s.pause_seconds <= HOUR_SECONDS
         ):
             require(spooled_pages(self._state.spool) >= before, "pages were lost by a failed run")
 

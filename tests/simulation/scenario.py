@@ -57,7 +57,7 @@ class Scenario:
     """Seconds by which the machine's wall clock is wrong, from one run to the next; at turn 60 of a run it jumps."""
     latency_seconds: float = 0.1
     pause_seconds: float = 600.0
-    """Between a run that gave up and the next."""
+    """Between a run that gave up and the next; hours also pass after one that was ended from outside."""
     rate: float = 100.0
     """The rate that the client is set to."""
     rate_limit: float | None = None
