@@ -115,9 +115,8 @@ class Probe:
             if self._contents() == known:
                 break
             pages = pages[::-1]
-        for number in range(ROUNDS_MAX):
-            if not self._refused or await self._walk_once_more(asker, ROUNDS_MAX + number):
-                break
+        if self._refused:
+            await self._walk_anew(asker)
 
     async def _ask_some(self, asker: _Asker) -> None:
         await self._ask_all(self._chosen[::-1], 0, asker)
@@ -149,8 +148,18 @@ class Probe:
         glance = Glance(*place, users, sent, self._counted(), number)
         self._answers.append(AskedAgain(record, glance, any(answer.rejects for answer in answers)))
 
+    async def _walk_anew(self, asker: _Asker) -> None:
+        """Where remembered tokens are refused: the list from its start, to see who is in it."""
+        for number in range(ROUNDS_MAX):
+            if await self._walk_once_more(asker, ROUNDS_MAX + number):
+                return
+        raise GaveUp(
+            "the API's page tokens expire before the list can be looked at a second time",
+            hint="progress is kept, run again to resume",
+        )
+
     async def _walk_once_more(self, asker: _Asker, number: int) -> bool:
-        """Where remembered tokens are refused: the list from its start, to see who is in it. Whether all of it was."""
+        """Whether the end of the list was reached."""
         token: Token | None = None
         for sequence in range(2 * len(self._chosen) + PIECES_MAX):
             sent = self._counted()

@@ -133,6 +133,15 @@ def test_where_remembered_tokens_are_refused_the_list_is_walked_anew(tmp_path: P
         look(spool, service)
 
 
+def test_a_list_that_cannot_be_looked_at_again_is_not_published_yet(tmp_path: Path) -> None:
+    service = Offsets(users(25))
+    spool = walked(tmp_path, service, {})
+    service.answers = lambda n: refused(n) if service.asked[-1] is not None else None
+    with pytest.raises(GaveUp, match="expire before the list can be looked at a second time"):
+        look(spool, service)
+    assert service.asked == ["20", "10", None, *[None, "10"] * 4]
+
+
 def test_what_is_given_up_ends_a_look_only_when_too_little_was_seen(tmp_path: Path) -> None:
     service = Offsets(users(300), answers=lambda n: GaveUp("spent") if n == 20 else None)
     assert look(walked(tmp_path, service, {}), service).words == (
