@@ -97,7 +97,6 @@ def test_redshifts_manifest_gives_the_length_of_each_file() -> None:
 
 def test_the_command_prints_them_and_writes_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     publish_users(tmp_path, 20, FIRST)
-    publish_users(tmp_path, 30, SECOND)
     where = ["--destination", str(tmp_path), "--table", "crm.users"]
     assert main(["load", "--print-sql", "redshift", FIRST, *where, "--files-at", "s3://b/x"]) == 0
     out, errors = capsys.readouterr()
@@ -116,6 +115,7 @@ def test_the_command_prints_them_and_writes_the_manifest(tmp_path: Path, capsys:
         }
     ]
     assert main(["verify", FIRST, "--destination", str(tmp_path)]) == 0
+    publish_users(tmp_path, 30, SECOND)
     capsys.readouterr()
     assert main(["load", "--print-sql", "bigquery", *where, "--files-at", "gs://b"]) == 0
     assert f"snapshot_id={SECOND}/part-00000.parquet" in capsys.readouterr().out
