@@ -40,7 +40,8 @@ async def _look_back(run: Run, proven: Proven) -> Proven:
     request, ports = run.request, run.ports
     vanished = proven.gone.ids if proven.gone else ()
     probe = Probe(run.spool, with_lines=run.facts.with_lines, vanished=vanished)
-    await ports.run_blocking(lambda: probe.choose(request.walkers))
+    is_still = _is_still(run, proven)
+    await ports.run_blocking(lambda: probe.choose(request.walkers, is_still=is_still))
     await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
     looks: list[Look] = []
     newest_at = max(probe.newest_at, proven.merged.newest_at)
@@ -49,6 +50,16 @@ async def _look_back(run: Run, proven: Proven) -> Proven:
     if looks[0].has_strangers and not _tells_ages(run, newest_at) and run.spool.number("restarts") < RESTARTS_MAX:
         raise StrangersMet("users were seen that the walk did not meet, and nothing tells whether they came meanwhile")
     return replace(proven, places=looks[0].words)
+
+
+def _is_still(run: Run, proven: Proven) -> bool:
+    """Whether nothing says that the list changes: no user of the last day, nobody gone, no doubt in this or an earlier
+    run."""
+    started_at = datetime.fromisoformat(run.facts.started_at).timestamp()
+    is_current = proven.merged.newest_at >= (run.ports.counters.began_at or started_at) - DAY_SECONDS
+    has_lost = proven.gone is not None and bool(proven.gone.vanished or proven.gone.purged)
+    has_doubts = run.spool.number("restarts") > 0 or bool(run.request.state.unstable_reason(run.ports.now()))
+    return not (is_current or has_lost or has_doubts)
 
 
 def _tells_ages(run: Run, newest_at: float) -> bool:

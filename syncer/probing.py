@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from syncer.crawl.crawler import ListUnstable, first_error
-from syncer.crawl.probe import ANEW, Glance, Met, Seen, choose_pages, follow_ups, judge_places
+from syncer.crawl.probe import ANEW, Glance, Met, Seen, choose_few, choose_pages, follow_ups, judge_places
 from syncer.crawl.spool import Spool
 from syncer.crawl.spool_tables import SortedPage
 from syncer.errors import GaveUp
@@ -66,6 +66,7 @@ class Probe:
         self._with_lines = with_lines
         self._records: dict[tuple[int, int], PageRecord] = {}
         self._chosen: list[PageRecord] = []
+        self._is_still = False
         self._is_whole = False
         self._answers: list[AskedAgain] = []
         self._same: set[tuple[int, int]] = set()
@@ -74,8 +75,11 @@ class Probe:
         self._refused: set[tuple[int, int]] = set()
         self._count = 0
 
-    def choose(self, at_once: int) -> None:
-        """Read the records of the pages to ask for, ``at_once`` of them at the same time. Blocks."""
+    def choose(self, at_once: int, *, is_still: bool = False) -> None:
+        """Read the records of the pages to ask for, ``at_once`` of them at the same time. Blocks.
+
+        ``is_still``: the list shows no sign of a change, so a few pages may be enough.
+        """
         lengths = {stretch: last.sequence + 1 for stretch, last in self._spool.last_pages().items()}
         for stretch, sequence in sorted({*choose_pages(lengths, at_once), *self._where_they_were()}):
             for near in range(max(sequence - 1, 0), sequence + 1):
@@ -84,6 +88,7 @@ class Probe:
                 self._records[stretch, near] = record
             self._chosen.append(self._records[stretch, sequence])
         self._is_whole = len(self._chosen) == sum(lengths.values())
+        self._is_still = is_still
 
     def _where_they_were(self) -> Iterator[tuple[int, int]]:
         """The pages on which a user would be seen that slid past the walk, in a list in order of ids, either way."""
@@ -98,12 +103,26 @@ class Probe:
         """
         asker = _Asker(list_page, encode, asyncio.Semaphore(at_once))
         try:
-            await (self._ask_whole_list(asker) if self._is_whole else self._ask_some(asker))
+            if not self._is_still or not await self._is_as_walked(asker):
+                await (self._ask_whole_list(asker) if self._is_whole else self._ask_some(asker))
         except BaseExceptionGroup as group:
             error = first_error(group)
             is_enough = len(self._places()) >= min(len(self._chosen), PAGES_ENOUGH)
             if not isinstance(error, GaveUp) or not is_enough:
                 raise error from None
+
+    async def _is_as_walked(self, asker: _Asker) -> bool:
+        """Whether a few pages hold the users that they held; if not, what they hold is seen in the whole look."""
+        is_whole, self._is_whole = self._is_whole, False
+        few = choose_few(self._chosen)
+        await self._ask_all(few[::-1], 0, asker)
+        if len(self._same) == len(few):
+            self._chosen = few
+            return True
+        self._is_whole = is_whole
+        for kept in (self._answers, self._same, self._refused):
+            kept.clear()
+        return False
 
     async def _ask_whole_list(self, asker: _Asker) -> None:
         """The last page first: what slides towards the start of the list is met there later. And again, the other way

@@ -82,9 +82,9 @@ def walked(folder: Path, service: Offsets, deleted: dict[int, str]) -> Spool:
     return spool
 
 
-def look(spool: Spool, service: Offsets, vanished: tuple[str, ...] = ()) -> Look:
+def look(spool: Spool, service: Offsets, vanished: tuple[str, ...] = (), *, is_still: bool = False) -> Look:
     probe = Probe(spool, with_lines=False, vanished=vanished)
-    probe.choose(4)
+    probe.choose(4, is_still=is_still)
     run_virtual(probe.ask(service, ENCODE, 4))
     return probe.judge(BEGAN)
 
@@ -98,6 +98,32 @@ def test_a_still_list_is_asked_for_once_the_last_page_first(tmp_path: Path) -> N
     found = look(walked(tmp_path, service, {}), service)
     assert found == Look("5 pages asked again, every user stood in its place", has_strangers=False)
     assert service.asked == ["40", "30", "20", "10", None]
+
+
+@pytest.mark.parametrize(
+    ("count", "asked"), [(0, []), (10, []), (20, ["10"]), (200, ["160", "100", "40"]), (3000, ["2430", "1680", "930"])]
+)
+def test_of_a_list_without_a_sign_of_a_change_three_pages_are_enough(
+    count: int, asked: list[str], tmp_path: Path
+) -> None:
+    service = Offsets(users(count))
+    words = look(walked(tmp_path, service, {}), service, is_still=True).words
+    assert service.asked == asked
+    assert words.startswith(f"{len(asked)} pages asked again" if asked else "no page was asked again")
+
+
+def test_where_one_of_three_pages_is_another_the_list_was_not_still(tmp_path: Path) -> None:
+    service = Offsets(users(200))
+    spool = walked(tmp_path, service, {15: "u00050"})
+    with pytest.raises(ListUnstable, match="older than the run that the walk never met"):
+        look(spool, service, is_still=True)
+    assert service.asked[:3] == ["160", "100", "40"]
+    assert len(service.asked) > 20
+
+
+def test_where_few_pages_are_refused_the_list_is_looked_at_as_a_whole(tmp_path: Path) -> None:
+    service = Offsets(users(200), answers=lambda n: refused(n) if n == 2 else None)
+    assert look(walked(tmp_path, service, {}), service, is_still=True).words.startswith("20 pages asked again")
 
 
 def test_a_user_that_slid_by_is_seen(tmp_path: Path) -> None:

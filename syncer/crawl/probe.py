@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 PAGES_WHOLE = 64
 """A list of so few pages is asked for again as a whole: a second look costs little, and shows nearly all there is."""
@@ -24,6 +25,8 @@ LIST_IS_LONG = 200
 LONG_SHARE, LONG_PAGES_MIN, LONG_PAGES_MAX = 50, 8, 32
 LONG_SHARE_ALONE, LONG_PAGES_MIN_ALONE = 100, 4
 """Where one request at a time is allowed, each of them is waited for."""
+PAGES_STILL = 3
+"""Of a list without any sign of a change these are asked for first; where they are as they were, that is all."""
 FOLLOW_UPS_MAX = 4
 ANEW = -1
 """The stretch of pages that were asked for with new tokens, from the start of the list."""
@@ -69,6 +72,7 @@ class Glance:
         return self.stretch, self.sequence
 
 
+P = TypeVar("P")
 Walked = Mapping[str, Sequence[Met]]
 """Where the walk met a user, with nothing for one that it met nowhere. A user that was not looked for is left out."""
 Clock = Mapping[tuple[int, int], float]
@@ -89,6 +93,13 @@ def choose_pages(lengths: Mapping[int, int], at_once: int) -> list[tuple[int, in
         chosen += [(stretch, position - before) for position in wanted if before <= position < before + length]
         before += length
     return chosen
+
+
+def choose_few(pages: Sequence[P]) -> list[P]:
+    """A few of these pages, given in list order, evenly spread. The first is left out: no token leads to it."""
+    moved = pages[1:]
+    count = min(PAGES_STILL, len(moved))
+    return [moved[(2 * n + 1) * len(moved) // (2 * count)] for n in range(count)]
 
 
 def follow_ups(first: Iterable[tuple[Glance, str | None]]) -> list[tuple[int, int]]:
