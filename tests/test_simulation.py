@@ -34,6 +34,14 @@ PLANTED_SEEDS_MAX = 400
 FORMER_FAILURES = {
     6424: "a clock a day fast made a user look older than the run, and a sound list was refused",
 }
+FORMER_LOSSES = {
+    32: "only deletions for a day: nothing told the age of a user never met, but later ones on the first page",
+    502: "the same, and the user was the newest of all",
+    544: "the user never met was the newest, so the newest time did not tell that the run was younger",
+    1112: "61 pages, of which 16 were asked for again, and 9 of these refused",
+    2259: "tokens that live a second: no page could be asked for again",
+    3823: "the same, and no new walk got through either",
+}
 
 
 def run_seeds(*arguments: str) -> str:
@@ -64,6 +72,11 @@ def test_no_user_slips_by_unseen_under_offset_tokens(tmp_path: Path) -> None:
     refused = sum(words.startswith("5: ") for words in nights)
     assert refused >= 50
     assert nights.count(LOST) == 0
+
+
+@pytest.mark.parametrize("seed", FORMER_LOSSES)
+def test_users_that_slipped_by_unseen_once(seed: int, tmp_path: Path) -> None:
+    assert LOST not in simulate_in(tmp_path, with_offsets(scenario(seed))).nights
 
 
 @pytest.mark.parametrize("churn", [0.0, 0.05, 0.8])
