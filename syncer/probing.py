@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from syncer.crawl.crawler import ListUnstable, first_error
-from syncer.crawl.probe import ANEW, Glance, Met, Seen, choose_few, choose_pages, follow_ups, judge_places
+from syncer.crawl.probe import ANEW, PAGES_TINY, Glance, Met, Seen, choose_few, choose_pages, follow_ups, judge_places
 from syncer.crawl.spool import Spool
 from syncer.crawl.spool_tables import SortedPage
 from syncer.errors import GaveUp
@@ -88,7 +88,7 @@ class Probe:
                 self._records[stretch, near] = record
             self._chosen.append(self._records[stretch, sequence])
         self._is_whole = len(self._chosen) == sum(lengths.values())
-        self._is_still = is_still
+        self._is_still = is_still and sum(lengths.values()) > PAGES_TINY
 
     def _where_they_were(self) -> Iterator[tuple[int, int]]:
         """The pages on which a user would be seen that slid past the walk, in a list in order of ids, either way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def test_erased_users_of_a_restored_snapshot_are_noticed_and_no_change(tmp_path:
         assert erase(tmp_path, *gone, "--yes") == 0
         shutil.rmtree(tmp_path / "exports")
         (tmp_path / "copy").rename(tmp_path / "exports")
+        time.sleep(2)  # ids are seconds: what replaces the first snapshot needs one between it and the second
         manifest, said = night(service, tmp_path, *BOTH)
         assert changes(tmp_path, manifest) == []  # half of the users are gone, and no guard trips either
         assert manifest["checks"]["vanished"]["detail"].startswith("no user of the last snapshot gone")

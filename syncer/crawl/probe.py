@@ -25,8 +25,9 @@ LIST_IS_LONG = 200
 LONG_SHARE, LONG_PAGES_MIN, LONG_PAGES_MAX = 50, 8, 32
 LONG_SHARE_ALONE, LONG_PAGES_MIN_ALONE = 100, 4
 """Where one request at a time is allowed, each of them is waited for."""
-PAGES_STILL = 3
-"""Of a list without any sign of a change these are asked for first; where they are as they were, that is all."""
+PAGES_STILL, PAGES_TINY = 3, 8
+"""Of a list without any sign of a change so few pages are asked for first; where they are as they were, that is all.
+Not of a tiny one: it is asked for as a whole, whatever it shows."""
 FOLLOW_UPS_MAX = 4
 ANEW = -1
 """The stretch of pages that were asked for with new tokens, from the start of the list."""
