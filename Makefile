@@ -1,7 +1,8 @@
 # Needs python3 (3.11 to 3.13) and make; everything else comes from requirements/dev.txt, by hash.
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST_FLAGS ?= -n auto -q
+# An idle worker takes tests from a busy one: the long ones come late.
+PYTEST_FLAGS ?= -n auto --dist worksteal -q
 SEEDS ?= 10000
 FIRST ?= 0
 JOBS ?= 2
@@ -35,7 +36,7 @@ format: $(READY) ## rewrite the code in the one format
 	@$(BIN)/ruff check --fix .
 
 coverage: $(READY) ## run the tests and demand every branch of the pure modules
-	@$(BIN)/python -m pytest -n auto -q --cov --cov-branch --cov-report=
+	@$(BIN)/python -m pytest -n auto --dist worksteal -q --cov --cov-branch --cov-report=
 	@$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
 
 bitflips: $(READY) ## flip 2,000 bits of kept snapshots, one at a time: verify must find each

@@ -33,11 +33,16 @@ def one_line(body: bytes) -> bytes:
 
 def holds_doubtful_number(value: Any) -> bool:
     """Whether a parsed value may differ from what was served: a float, which is also what became of a huge integer."""
-    if isinstance(value, dict):
-        return any(map(holds_doubtful_number, value.values()))
-    if isinstance(value, list):
-        return any(map(holds_doubtful_number, value))
-    return isinstance(value, float)
+    left = [value]
+    while left:  # not by calling itself: the parser takes deeper values than Python's stack
+        item = left.pop()
+        if isinstance(item, float):
+            return True
+        if isinstance(item, dict):
+            left += item.values()
+        elif isinstance(item, list):
+            left += item
+    return False
 
 
 def dump_row(value: Any) -> bytes:
