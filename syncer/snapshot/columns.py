@@ -19,11 +19,8 @@ import pyarrow.compute as pc
 from syncer.errors import StorageFailed
 from syncer.model import Encode, EncodedPage, Page, Reject
 from syncer.snapshot.exact import dump_row, holds_doubtful_number, read_exact_users
-from syncer.snapshot.page_text import TextColumns
+from syncer.snapshot.page_text import ID_CHARACTERS_MAX, TextColumns
 from syncer.snapshot.times import TIME, read_times
-
-ID_CHARACTERS_MAX = 128
-"""Documented ids have 53 to 62 characters; the shape itself is not checked, it may change while the API is a beta."""
 
 USER_SCHEMA: Any = pa.schema(
     [
