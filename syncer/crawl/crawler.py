@@ -166,6 +166,8 @@ class Crawler:
             _cancel(following)
             raise
         self._count(encoded, flight)
+        if not known:  # the stretch before this one may have waited for its first users
+            self._changed.set()
         return following
 
     def _next_flight(self, flight: Flight, step: Step, tasks: asyncio.TaskGroup) -> Flight | None:
@@ -248,7 +250,6 @@ class Crawler:
         self._size = self._size.after_clean_page()
         self._served_size = max(self._served_size, flight.page_size)
         self._struggles.pop(flight.ask.stretch, None)
-        self._changed.set()
 
     async def _after_trouble(self, flight: Flight, answer: TokenRefused | Struggling) -> Ask | None:
         if isinstance(answer, Struggling):

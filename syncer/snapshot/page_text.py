@@ -1,15 +1,18 @@
 """Users straight from a page's text, for the one form that nearly all pages have. Pure: no I/O, no clock.
 
-The text is cut into rows, and each row at the places where the first one has its values. Then the rows are put together
-again out of these values: where that gives the very bytes that were served, and no value needs an escape, the text is
-JSON and means these values. Anything else is None, and the page is parsed as any JSON.
+With null in place of every time of deletion the users of such a page all have one length: the text is a grid. Where
+each row of it has the same bytes around its values as the first one, and no value needs an escape, the text is JSON and
+means these values. Anything else is None, and the page is parsed as any JSON.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -22,15 +25,17 @@ from syncer.snapshot.times import TIME, read_times
 ID_CHARACTERS_MAX = 128
 """Documented ids have 53 to 62 characters; the shape itself is not checked, it may change while the API is a beta."""
 TEXT_BYTES_MIN = 32_768
-"""Below some 200 users a page the parser is the quicker way; at 1,000 it takes a third longer, with lines nearly twice
-as long."""
+"""Below some 200 users a page the parser is the quicker way; at 1,000 it takes twice as long."""
+DELETED_SHARE_MAX = 0.5
+"""Each deleted user is taken out by itself; of more than half of a page's users the parser is the quicker way."""
 _HEAD, _TAIL = b'{"users":[{', b'}],"pagination":{'
 _BETWEEN = b"},{"
 _TAIL_BYTES = 16_384
-_TO_THE_END = 1 << 30
-"""Arrow 26 fails where no end is given (binary_slice: negative buffer resize)."""
-_KEYS = (b'"id":"', b'","createdAt":"', b'","updatedAt":"', b'","deletedAt":')
-_FORM = re.compile(rb'([^"]+)'.join(map(re.escape, _KEYS)) + rb'(?:null|"[^"]+")(.*)', re.DOTALL)
+_KEYS = (b'"id":"', b'","createdAt":"', b'","updatedAt":"', b'","deletedAt":null')
+_FORM = re.compile(rb'([^"]+)'.join(map(re.escape, _KEYS)) + rb"(.*)", re.DOTALL)
+_DELETED, _NOT_DELETED = b'"deletedAt":"', b'"deletedAt":null'
+_NULL_BYTES = len(_NOT_DELETED) - len(_DELETED) - 1
+"""What null takes up more than an empty string."""
 _UNSAFE = bytes([*range(0x20), ord('"'), 0x7F])
 """What ends a string, and control characters: an id with one of them is for the parser to judge."""
 
@@ -47,12 +52,28 @@ class TextColumns:
     """The unknown fields as JSON, the same for all; null where there are none."""
     unknown: frozenset[str]
     """Names of the unknown fields."""
-    rows: Any
-    """The users' own JSON, without its braces."""
+    text: bytes
+    """The users' own JSON, with what separates them, without the first and the last brace."""
+    row_bytes: tuple[int, ...]
+    """The length of each user's JSON and of what separates it from the next."""
 
     def lines(self) -> Any:
         """Each user as a line of JSON, as ``columns`` writes lines."""
-        return pc.binary_join_element_wise(b"{", self.rows, b"}\n", b"")
+        content = bytearray(b"{" + self.text + b"}\n")
+        ends = list(accumulate(self.row_bytes))
+        for end in ends:  # the comma between two users is as long as a line end
+            content[end - 1] = ord("\n")
+        return pa.Array.from_buffers(
+            pa.binary(), len(ends), [None, pa.array([0, *ends], pa.int32()).buffers()[1], pa.py_buffer(content)]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Deleted:
+    """The deleted users of a page: where the text without their times says null, and these times."""
+
+    places: list[int]
+    times: list[bytes]
 
 
 def find_users(body: bytes, bytes_min: int = TEXT_BYTES_MIN) -> UsersInText | None:
@@ -64,37 +85,58 @@ def find_users(body: bytes, bytes_min: int = TEXT_BYTES_MIN) -> UsersInText | No
     if end < len(_HEAD) or body.find(b'"users"', end) >= 0:  # of two keys with one name the parser takes the last
         return None
     try:
-        columns = _read(pa.py_buffer(body).slice(len(_HEAD), end - len(_HEAD)))
+        columns = _read(body[len(_HEAD) : end])
     except pa.ArrowInvalid:  # a time that Arrow does not read
         return None
     return None if columns is None else UsersInText(columns, _HEAD[:-1] + body[end + 1 :])
 
 
-def _read(text: Any) -> TextColumns | None:
-    whole = pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(struct.pack("<ii", 0, text.size)), text])
-    rows = pc.split_pattern(whole, _BETWEEN).values
-    form = _FORM.fullmatch(rows[0].as_py())
+def _read(text: bytes) -> TextColumns | None:
+    even, deleted = _take_out_deleted(text)
+    form = _FORM.fullmatch(even, 0, even.find(_BETWEEN))
     unknown = form and _unknown_fields(form[4])
     if form is None or unknown is None or len(form[1]) > ID_CHARACTERS_MAX:
         return None
-    ids, created, updated = (pc.binary_slice(rows, *form.span(group)) for group in (1, 2, 3))
-    deleted = pc.binary_slice(rows, form.end(3) + len(_KEYS[3]), -len(form[4]) or _TO_THE_END)
-    again = (_KEYS[0], ids, _KEYS[1], created, _KEYS[2], updated, _KEYS[3], deleted, form[4], b"")
-    if not pc.binary_join_element_wise(*again).equals(rows) or not _are_safe(ids):
+    width = form.end() + len(_BETWEEN)
+    rows, rest = divmod(len(even), width)
+    at = [place // width for place in deleted.places]
+    column = form.end(3) + 2
+    if rest or len(at) > rows * DELETED_SHARE_MAX or any(place % width != column for place in deleted.places):
         return None
-    deleted_at = _optional_times(deleted)
-    return (
-        None
-        if deleted_at is None
-        else TextColumns(
-            ids.view(pa.string()),
-            read_times(created.view(pa.string())),
-            read_times(updated.view(pa.string())),
-            deleted_at,
-            pa.repeat(pa.scalar(orjson.dumps(unknown).decode() if unknown else None, pa.string()), len(rows)),
-            frozenset(unknown),
-            rows,
-        )
+    grid = pa.Array.from_buffers(pa.binary(width), rows, [None, pa.py_buffer(even)])
+    ids, *times = (pc.binary_slice(grid, *form.span(group)) for group in (1, 2, 3))
+    if not _is_all_of(grid, form) or not _are_safe(ids.buffers()[1]):
+        return None
+    row_bytes = [width] * rows
+    for row, time in zip(at, deleted.times, strict=True):
+        row_bytes[row] += len(time) - _NULL_BYTES
+    created, updated = (read_times(_texts(values)) for values in times)
+    extra = pa.repeat(pa.scalar(orjson.dumps(unknown).decode() if unknown else None, pa.string()), rows)
+    deleted_at = _deleted_at(rows, at, deleted.times)
+    return TextColumns(_texts(ids), created, updated, deleted_at, extra, frozenset(unknown), text, tuple(row_bytes))
+
+
+def _take_out_deleted(text: bytes) -> tuple[bytes, _Deleted]:
+    """The text with null for every time of deletion, and with a separator after the last user too."""
+    head, *rest = text.split(_DELETED)
+    pieces, at = [head], len(head)
+    deleted = _Deleted([], [])
+    for piece in rest:
+        time, _, more = piece.partition(b'"')
+        deleted.places.append(at)
+        deleted.times.append(time)
+        pieces += (_NOT_DELETED, more)
+        at += len(_NOT_DELETED) + len(more)
+    return b"".join((*pieces, _BETWEEN)), deleted
+
+
+def _is_all_of(grid: Any, form: re.Match[bytes]) -> bool:
+    """Whether every row has the first one's bytes around its values."""
+    borders = (0, *form.span(1), *form.span(2), *form.span(3), grid.type.byte_width)
+    first: bytes = grid[0].as_py()
+    return all(
+        bytes(pc.binary_slice(grid, start, end).buffers()[1]) == first[start:end] * len(grid)
+        for start, end in zip(borders[::2], borders[1::2], strict=True)
     )
 
 
@@ -112,20 +154,27 @@ def _unknown_fields(members: bytes) -> dict[str, Any] | None:
 
 
 def _are_safe(ids: Any) -> bool:
-    _, offsets, content = ids.buffers()
-    first, last = struct.unpack_from("<i", offsets)[0], struct.unpack_from("<i", offsets, 4 * len(ids))[0]
-    found = bytes(content[first:last])
+    found = bytes(ids)
     return len(found.translate(None, _UNSAFE)) == len(found)
 
 
-def _optional_times(values: Any) -> Any | None:
-    """Times between quotes, or the word null."""
-    is_null = pc.equal(values, b"null")
-    nulls = pa.nulls(len(values), TIME)
-    quoted = values.filter(pc.invert(is_null))
-    if not len(quoted):
-        return nulls
-    texts = pc.binary_slice(quoted, 1, -1)
-    if not pc.binary_join_element_wise(b'"', texts, b'"', b"").equals(quoted):
-        return None
-    return pc.replace_with_mask(nulls, pc.invert(is_null), read_times(texts.view(pa.string())))
+def _texts(values: Any) -> Any:
+    """Values of one length as strings, without a copy of them; they are ASCII."""
+    offsets = _offsets(len(values), values.type.byte_width)
+    return pa.Array.from_buffers(pa.string(), len(values), [None, offsets, values.buffers()[1]], 0)
+
+
+@lru_cache(maxsize=8)
+def _offsets(rows: int, width: int) -> Any:
+    return pa.array(range(0, (rows + 1) * width, width), pa.int32()).buffers()[1]
+
+
+def _deleted_at(rows: int, at: Sequence[int], times: Sequence[bytes]) -> Any:
+    """The few times of deletion, each in its row."""
+    if not at:
+        return pa.nulls(rows, TIME)
+    values, present = bytearray(8 * rows), bytearray((rows + 7) // 8)
+    for row, value in zip(at, read_times(pa.array(times, pa.string())).view(pa.int64()).to_pylist(), strict=True):
+        struct.pack_into("<q", values, 8 * row, value)
+        present[row // 8] |= 1 << row % 8
+    return pa.Array.from_buffers(TIME, rows, [pa.py_buffer(present), pa.py_buffer(values)], rows - len(at))
