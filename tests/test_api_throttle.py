@@ -6,13 +6,14 @@ import asyncio
 import random
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncer.api.throttle import Door, Permit
-from tests.virtual_time import run_virtual
+from tests.virtual_time import VirtualLoop, run_virtual
 
 
 def door(rate: float = 20.0, concurrency: int = 64, reports: list[str] | None = None) -> Door:
@@ -46,6 +47,21 @@ def test_the_rate_is_smooth_from_the_first_request(rate: float) -> None:
     times = run_virtual(leave_times(door(rate), 120))
     assert busiest_second(times) <= rate + 1
     assert times[-1] == pytest.approx(119 / rate, rel=0.03)
+
+
+class LateLoop(VirtualLoop):
+    """Every timer rings a little late, as those of real machines do."""
+
+    def call_at(self, when: float, *args: Any, **more: Any) -> asyncio.TimerHandle:
+        return super().call_at(when + 0.002, *args, **more)
+
+
+@pytest.mark.parametrize("rate", [5, 20, 50])
+def test_late_timers_do_not_lower_the_rate(rate: float) -> None:
+    with asyncio.Runner(loop_factory=LateLoop) as runner:
+        times = runner.run(leave_times(door(rate), 200))
+    assert busiest_second(times) <= rate + 1
+    assert times[-1] == pytest.approx(199 / rate, rel=0.003)
 
 
 def test_after_a_long_pause_there_is_no_burst() -> None:

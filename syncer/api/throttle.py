@@ -16,6 +16,9 @@ from syncer.api.pacing import Pace, Sample, grown, reopened, slowed, started, ti
 
 _PAIRS_ABOVE_RATE = 50.0
 """Timers are late by up to a millisecond: two at a time keep a high rate that a spacing of one loses."""
+_LATENESS = 0.1
+"""They are late at low rates too: so much of a request may be made up for, or a rate of 20 a second loses 2 %. Not where
+a refusal taught the rate: what was learnt is held exactly."""
 _RATE_DRIFT = 0.1
 """A change of the rate below this share is not worth a new limiter."""
 _REPORT_SECONDS = 1.0
@@ -210,9 +213,9 @@ class Door:
         drift = _RATE_DRIFT * rate if rate < self._pace.rate else 0.0
         if self._limiter is None or abs(rate - self._limiter_rate) > drift:
             first = self._limiter is None
-            at_once = 2 if rate > _PAIRS_ABOVE_RATE else 1
+            spare = _LATENESS if self._pace.refused is None else 0.0
+            at_once = 2.0 if rate > _PAIRS_ABOVE_RATE else 1.0 + spare
             self._limiter, self._limiter_rate = AsyncLimiter(at_once, at_once / rate), rate
             if not first and asyncio.get_running_loop().time() - self._left_at < 1 / rate:
-                for _ in range(at_once):  # a new limiter is empty, so it would let a request go at once: fill it
-                    await self._limiter.acquire()
+                await self._limiter.acquire(at_once)  # a new limiter is empty: it would let a request go at once
         return self._limiter
