@@ -17,8 +17,8 @@ from syncer.api.pacing import Pace, Sample, grown, reopened, slowed, started, ti
 _PAIRS_ABOVE_RATE = 50.0
 """Timers are late by up to a millisecond: two at a time keep a high rate that a spacing of one loses."""
 _LATENESS = 0.1
-"""They are late at low rates too: so much of a request may be made up for, or a rate of 20 a second loses 2 %. Not where
-a refusal taught the rate: what was learnt is held exactly."""
+"""They are late at low rates too: so much of a request may be made up for, or a rate of 20 a second loses 2 %. Not
+where a refusal taught the rate: what was learnt is held exactly."""
 _RATE_DRIFT = 0.1
 """A change of the rate below this share is not worth a new limiter."""
 _REPORT_SECONDS = 1.0
