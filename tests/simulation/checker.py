@@ -86,13 +86,14 @@ def check_manners(service: Service, walkers: int) -> None:
     require(account.failed <= limit, f"{account.failed} failed attempts with {account.good} good answers")
 
 
-def spooled_pages(path: Path) -> int:
-    """Pages that an unfinished run keeps; 0 when there is none."""
+def spooled(path: Path) -> tuple[int, int]:
+    """What an unfinished run keeps: how often it began anew because its pages could not be trusted, and its pages."""
     if not path.exists():
-        return 0
+        return 0, 0
     connection = sqlite3.connect(path)
     try:
-        return int(connection.execute("SELECT count(*) FROM pages").fetchone()[0])
+        restarts = connection.execute("SELECT coalesce(max(value), 0) FROM run WHERE key = 'restarts'").fetchone()[0]
+        return int(restarts), int(connection.execute("SELECT count(*) FROM pages").fetchone()[0])
     finally:
         connection.close()
 

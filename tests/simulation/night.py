@@ -28,7 +28,7 @@ from tests.simulation.checker import (
     check_snapshot,
     published,
     require,
-    spooled_pages,
+    spooled,
 )
 from tests.simulation.population import EPOCH
 from tests.simulation.scenario import DAY_SECONDS, Scenario
@@ -97,7 +97,7 @@ class World:
         self.service.changes_left = CHANGES_MAX
         words = "ended from outside every time"
         for attempt in range(TRIES_A_NIGHT):
-            kept = spooled_pages(self._state.spool) if self.s.outage_at and attempt else 0
+            kept = spooled(self._state.spool) if self.s.outage_at and attempt else (0, 0)
             disturbances = self.s.disturbances
             life = Life(self.folder, self.service, disturbances[attempt] if attempt < len(disturbances) else None)
             try:
@@ -169,7 +169,7 @@ class World:
             self.first_request = self.service.requests + 1
         return words
 
-    def _require_kept(self, before: int) -> None:
+    def _require_kept(self, before: tuple[int, int]) -> None:
         s = self.s
         if (
             s.is_sound
@@ -179,7 +179,7 @@ class World:
             and s.outage_at
             and s.pause_seconds <= HOUR_SECONDS
         ):
-            require(spooled_pages(self._state.spool) >= before, "pages were lost by a failed run")
+            require(spooled(self._state.spool) >= before, "pages were lost by a failed run")
 
     @property
     def _state(self) -> AccountState:
