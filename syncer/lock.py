@@ -9,12 +9,16 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from syncer.errors import LockHeld, StorageFailed
+
+_LOOKS_MAX, _LOOK_SECONDS = 20, 0.01
+"""Between taking the lock and signing lie microseconds, and on a busy machine some more."""
 
 
 @contextmanager
@@ -26,10 +30,11 @@ def hold_lock(path: Path, account_sid: str, now: datetime) -> Iterator[None]:
     except OSError as error:
         raise StorageFailed(f"the lock {path} cannot be opened: {error.strerror}", hint="check state_dir") from None
     try:
-        _take(descriptor, account_sid)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now.isoformat(timespec="seconds")}
+        signature = json.dumps(holder).encode()
+        _take(descriptor, account_sid)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        os.pwrite(descriptor, signature, 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:
@@ -58,8 +63,29 @@ def _take(descriptor: int, account_sid: str, kind: int = fcntl.LOCK_EX) -> None:
 
 
 def _holder(descriptor: int) -> str:
+    """Who holds it and since when, in words. Who has just taken it gets a moment to sign."""
+    for _ in range(_LOOKS_MAX):
+        if words := _signed(descriptor):
+            return words
+        time.sleep(_LOOK_SECONDS)
+    return ""
+
+
+def _signed(descriptor: int) -> str:
+    """Nothing where nobody has signed, or only a run that was killed since."""
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f": process {int(holder['pid'])} on {holder['host']}, since {holder['since']}"
+        pid, host, since = int(holder["pid"]), str(holder["host"]), str(holder["since"])
     except (ValueError, KeyError, TypeError, OSError):
-        return ""  # it has just taken the lock and not signed yet
+        return ""
+    return "" if host == socket.gethostname() and not _is_alive(pid) else f": process {pid} on {host}, since {since}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
