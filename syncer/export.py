@@ -17,7 +17,7 @@ from syncer.lock import hold_lock
 from syncer.opening import open_run
 from syncer.proving import Proven
 from syncer.publishing import publish_run
-from syncer.run import REFUSED, REFUSED_BY_GUARD, RESTARTS_MAX, ExportPorts, ExportRequest, ExportResult, Run
+from syncer.run import REFUSED, REFUSED_BY_GUARD, ExportPorts, ExportRequest, ExportResult, Run
 from syncer.snapshot.catalog import Published
 from syncer.snapshot.columns import make_encoder, pack
 from syncer.snapshot.publish import expect_newest
@@ -116,7 +116,7 @@ def _walk_alone(run: Run, error: ListUnstable) -> None:
 
 
 def _restart(run: Run, reason: str, error: CoverageNotProven) -> None:
-    if run.spool.number("restarts") >= RESTARTS_MAX:
+    if not run.spool.may_restart:
         raise error
     run.facts = replace(run.facts, plan_reason=reason)
     run.spool.restart(run.facts, plan_sequential(reason))

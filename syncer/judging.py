@@ -13,7 +13,7 @@ from syncer.model import counted
 from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, SETTLED_MARGIN_SECONDS, VANISHED_MAX, Look, Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
-from syncer.run import RESTARTS_MAX, Run
+from syncer.run import Run
 from syncer.snapshot.columns import make_encoder, unknown_fields
 from syncer.snapshot.gone import Gone
 from syncer.snapshot.manifest import ReconciliationFacts
@@ -47,7 +47,7 @@ async def _look_back(run: Run, proven: Proven) -> Proven:
     newest_at = max(probe.newest_at, proven.merged.newest_at)
     began = _began(run, newest_at)  # by the loop's clock, which no other thread can ask
     await ports.run_blocking(lambda: looks.append(probe.judge(began)))
-    if looks[0].has_strangers and not _tells_ages(run, newest_at) and run.spool.number("restarts") < RESTARTS_MAX:
+    if looks[0].has_strangers and not _tells_ages(run, newest_at) and run.spool.may_restart:
         raise StrangersMet("users were seen that the walk did not meet, and nothing tells whether they came meanwhile")
     return replace(proven, places=looks[0].words)
 

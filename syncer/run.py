@@ -24,8 +24,6 @@ from syncer.snapshot.publish import Signer
 from syncer.snapshot.store import Store
 from syncer.state import AccountState
 
-RESTARTS_MAX = 2
-"""New walks from the start within one run: a list that defeats two of them defeats the third."""
 REFUSED_BY_GUARD, REFUSED = 1, 2
 """What the spool says of a run whose data was refused."""
 

@@ -340,6 +340,14 @@ def test_tokens_that_never_live_long_enough_end_the_run(make: Make) -> None:
     assert bench.tokens().count(None) == 3
 
 
+def test_walks_from_the_start_are_counted_over_resumes(make: Make) -> None:
+    bench = make(FakeList(ids(40), script={"u0009": [REFUSED] * 99}))
+    bench.spool.set_numbers(restarts=1)  # by a run that was killed
+    with pytest.raises(WalkLost, match="expire faster than the list can be walked"):
+        bench.crawl()
+    assert bench.tokens().count(None) == 2
+
+
 def test_a_later_stretch_whose_tokens_are_all_refused_is_lost(make: Make) -> None:
     service = FakeList(ids(200), script={"u0069": [REFUSED]})
     for token in ("u0059", "u0049"):

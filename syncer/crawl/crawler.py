@@ -29,8 +29,6 @@ from syncer.model import (
 
 STRUGGLES_MAX = 3
 """Rounds of attempts for one token at the smallest page size."""
-RESTARTS_MAX = 2
-"""Walks from the start of the list after all its tokens were refused."""
 
 
 class ListUnstable(CoverageNotProven):
@@ -90,7 +88,6 @@ class Crawler:
             s.sequence for s in walk.stretches[1:]
         )
         self._is_size_bound = False
-        self._restarts = 0
         self._struggles: dict[int, int] = {}
         self._served_size = 0
         """The largest page size at which a page was served in this run."""
@@ -313,6 +310,7 @@ class Crawler:
             if sequence == 0:
                 raise WalkLost(
                     f"the API no longer accepts the page tokens of this run: {answer.error.message}",
+                    hint="nothing was published; run again, it begins anew",
                     request_id=answer.error.request_id,
                 )
             back = back * 2 + 1
@@ -332,12 +330,18 @@ class Crawler:
         return ask if is_same else None
 
     async def _rewind(self, ask: Ask) -> Ask:
-        if ask.token is None:
-            self._restarts += 1
-            if self._restarts > RESTARTS_MAX:
-                raise WalkLost("the API's page tokens expire faster than the list can be walked")
-        await self._ports.recorder.call(lambda: self._ports.spool.rewind(ask.stretch, ask.sequence))
+        await self._ports.recorder.call(lambda: self._drop_pages(ask))
         return self._walk.rewind(ask.stretch, ask.sequence, ask.token)
+
+    def _drop_pages(self, ask: Ask) -> None:
+        """Blocks. A walk from the start is counted in the spool: a resumed run has no more of them than another."""
+        spool, is_restart = self._ports.spool, ask.token is None
+        if is_restart and not spool.may_restart:
+            raise WalkLost(
+                "the API's page tokens expire faster than the list can be walked",
+                hint="nothing was published; more walkers, a higher rate or larger pages read it in less time",
+            )
+        spool.rewind(ask.stretch, ask.sequence, is_restart=is_restart)
 
     async def _recorded(self, stretch: int, sequence: int) -> PageRecord:
         record: PageRecord | None = None

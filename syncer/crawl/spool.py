@@ -39,6 +39,9 @@ from syncer.model import EncodedPage, Pack, PageRecord, Reject
 CHECKPOINT_BYTES = 64 << 20
 """Payloads written before they are synced and the log is moved into the database file: some 1.6 million users."""
 
+RESTARTS_MAX = 2
+"""New walks from the start within one run, resumed or not: a list that defeats two of them defeats the third."""
+
 
 class PageRepeated(CoverageNotProven):
     """A stretch was served the same user on two pages: what the second one stood in for may be missing."""
@@ -145,9 +148,14 @@ class Spool:
         with self._transaction():
             self._forget("stretches", "pages", "rejects")
             self._set("facts", json.dumps({f.name: getattr(facts, f.name) for f in fields(facts)}))
-            self._set("restarts", self.number("restarts") + 1)
+            self._count_restart()
             self._set_plan(plan)
         self._clear_payloads()
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether the list may be walked from its start once more."""
+        return self.number("restarts") < RESTARTS_MAX
 
     def number(self, key: str) -> int:
         """A counter of the run, kept over resumes; 0 when never set."""
@@ -176,9 +184,11 @@ class Spool:
         """Every stretch as it stands, ready to go on."""
         return [stretch_of(row) for row in self._db.execute(STRETCHES)]
 
-    def rewind(self, stretch: int, sequence: int) -> None:
+    def rewind(self, stretch: int, sequence: int, *, is_restart: bool = False) -> None:
         """Drop the pages of a stretch from a sequence on; they will be asked for again."""
         with self._transaction():
+            if is_restart:
+                self._count_restart()
             self._delete_from(stretch, sequence)
             if sequence == 0:
                 self._db.execute("UPDATE stretches SET first_ids = '[]' WHERE stretch = ?", (stretch,))
@@ -279,6 +289,9 @@ class Spool:
                 before = self.count_pages()
                 self.rewind(page.stretch, page.sequence)
                 self.lost_pages += before - self.count_pages()
+
+    def _count_restart(self) -> None:
+        self._set("restarts", self.number("restarts") + 1)
 
     def _clear_payloads(self) -> None:
         with _storage(self.path):
