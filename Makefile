@@ -12,7 +12,7 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/bulk/plan.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/load/plan.py,syncer/load/source.py,syncer/load/statements.py,syncer/load/target.py,syncer/load/vendor_sql.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/erased_ids.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/manifest_json.py,syncer/snapshot/proof_check.py,syncer/snapshot/proof_file.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/suggestions.py,syncer/summary.py,syncer/api/attempts.py,syncer/api/endings.py,syncer/snapshot/columns.py,syncer/snapshot/exact.py,syncer/snapshot/page_cover.py,syncer/snapshot/page_text.py,syncer/snapshot/times.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips campaign campaign-limits simulate simulate-twice simulate-offsets simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load bench-stores debian-packages crash crash-erase crash-load readme lock clean
+.PHONY: help demo test check lint format coverage bitflips campaign campaign-limits simulate simulate-twice simulate-offsets simulate-campaigns simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load bench-stores debian-packages crash crash-erase crash-load readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,11 +51,17 @@ campaign-limits: $(READY) ## fetch and delete under limits they do not know: at 
 simulate: $(READY) ## simulated crawls with faults, in virtual time; SEEDS=10000 FIRST=0 JOBS=2
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)
 
-simulate-twice: $(READY) ## 1,000 seeds twice each: all bytes must be the same
+simulate-twice: $(READY) ## 1,000 seeds twice, by processes with sets in different orders: requests and bytes must be the same
 	@$(BIN)/python -m tests.simulation --seeds 1000 --jobs $(JOBS) --twice
 
 simulate-offsets: $(READY) ## 5,000 seeds of lists whose page tokens are offsets: refused by name, or whole
-	@$(BIN)/python -m tests.simulation --seeds 5000 --jobs $(JOBS) --offsets
+	@$(BIN)/python -m tests.simulation --seeds 5000 --jobs $(JOBS) --campaign offsets
+
+simulate-campaigns: $(READY) ## one trouble over its whole range: expiring tokens, outages, wrong clocks, churn; minutes
+	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 2000 --campaign expiry
+	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 2000 --campaign outage
+	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 1000 --campaign clock
+	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 5000 --campaign changes
 
 simulate-million: $(READY) ## a million simulated crawls, two for each seed: some hours; FIRST=… goes on after an interruption
 	@nice -n 19 $(BIN)/python -m tests.simulation --first $(FIRST) --seeds $$((502000 - $(FIRST))) --jobs $(JOBS)

@@ -20,10 +20,11 @@ from syncer.crawl.repeats import Repeats
 from syncer.model import Page
 from syncer.probing import Look, Probe
 from syncer.snapshot import merge, publish
+from tests.simulation.campaigns import with_offsets
 from tests.simulation.checker import CheckFailed
 from tests.simulation.night import LOST, Outcome, simulate
 from tests.simulation.population import User
-from tests.simulation.scenario import LIARS, Blow, Disturbance, Scenario, scenario, with_offsets
+from tests.simulation.scenario import LIARS, Blow, Disturbance, Scenario, scenario
 from tests.simulation.service import Service
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,35 +124,12 @@ def test_a_list_that_never_comes_to_its_end_is_refused_after_few_requests(liar: 
     assert not list(tmp_path.glob("*/disk/exports/snapshots/*/*/manifest.json"))
 
 
-@pytest.mark.parametrize("seconds", [60.0, 3600.0, 86_400.0])
-def test_an_outage_costs_a_bounded_number_of_requests_and_no_progress(seconds: float, tmp_path: Path) -> None:
-    out = replace(SHORT, users=40, nights=1, outage_at=5, outage_seconds=seconds)
-    outcome = simulate_in(tmp_path, out)
-    assert outcome.nights[0] == "complete" if seconds <= 3600 else outcome.nights[0].startswith("4: ")
-    assert outcome.requests <= 12 * 60
-
-
 def test_a_storm_of_429s_is_waited_out(tmp_path: Path) -> None:
     for seed in range(20):
         storm = replace(
             SHORT, seed=seed, users=40, walkers=(1 + seed % 8,), storm=(3, 30, 200)[seed % 3], storm_at=seed
         )
         assert simulate_in(tmp_path, storm).nights in (("complete",), ("4: the API",))
-
-
-def test_expiring_tokens_end_in_a_whole_snapshot_or_in_a_named_refusal(tmp_path: Path) -> None:
-    ended = set()
-    for seed in range(60):
-        s = replace(scenario(seed), token_ttl_seconds=(0.05, 1.0, 30.0, 3600.0)[seed % 4], liar="", token_kind="key")
-        ended |= {words[:20] for words in simulate_in(tmp_path, s).nights}
-    assert "complete" in ended
-
-
-def test_a_clock_that_jumps_by_a_day_changes_nothing_but_names(tmp_path: Path) -> None:
-    for seed in range(40):
-        jumps = tuple(86_400.0 * ((seed + n) % 3 - 1) for n in range(4))
-        s = replace(scenario(seed), clock_jumps=jumps, liar="", token_kind="key", nights=2, token_ttl_seconds=None)
-        simulate_in(tmp_path, replace(s, page_sizes=s.page_sizes[:1] * 2, walkers=s.walkers[:1] * 2))
 
 
 # -- the checker can fail ---------------------------------------------------------------------------------------

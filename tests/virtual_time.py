@@ -27,10 +27,13 @@ class _DeafSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A selector loop on an integer nanosecond clock that starts at 0 and gains a microsecond each turn."""
+    """A selector loop on an integer nanosecond clock that gains a microsecond each turn.
 
-    def __init__(self, turns_max: int = 20_000_000) -> None:
-        self._ns = 0
+    It starts at 0, or where the monotonic clock of a machine stands that has been up for so long.
+    """
+
+    def __init__(self, turns_max: int = 20_000_000, uptime_seconds: int = 0) -> None:
+        self._ns = uptime_seconds * _NS
         self._turns_left = self._turns_max = turns_max
         super().__init__(_DeafSelector())
         self._clock_resolution = 1e-6

@@ -24,8 +24,8 @@ class Killed(BaseException):
 class TurningLoop(VirtualLoop):
     """Counts its turns and does something at a given one."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, uptime_seconds: int = 0) -> None:
+        super().__init__(uptime_seconds=uptime_seconds)
         self.turns = 0
         self.at_turns: dict[int, Callable[[], None]] = {}
 

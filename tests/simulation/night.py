@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,7 +34,6 @@ from tests.simulation.checker import (
     require,
     spooled,
 )
-from tests.simulation.population import EPOCH
 from tests.simulation.scenario import DAY_SECONDS, Scenario
 from tests.simulation.service import CHANGES_MAX, Service
 
@@ -38,9 +41,9 @@ SID = "AC" + "0" * 32
 TRIES_A_NIGHT = 12
 """A cron job that runs again after 4; what is not complete by then is an outcome too."""
 HOUR_SECONDS = 3600.0
+RESTARTS_MAX = 2
 END_SECONDS_MAX = 5.0
 """A cancelled run has to be gone by then."""
-JUMP_TURN = 60
 LOST = "complete, and a user slid past the reader by an offset"
 BETWEEN_SECONDS = DAY_SECONDS + 7200
 
@@ -55,18 +58,41 @@ class Outcome:
     requests: int
     runs: int
     """Runs of the product, those ended from outside included."""
+    notes: tuple[str, ...] = ()
+    """What else was compared."""
     digest: str = ""
     """Over the request log and every published byte: equal for equal seeds."""
 
 
 def simulate(s: Scenario, folder: Path, *, with_digest: bool = False) -> Outcome:
     """Run all nights. Raises CheckFailed when a promise was broken. The digest is only worth its price to compare."""
-    folder = folder / "disk"
-    folder.mkdir()
-    with asyncio.Runner(loop_factory=TurningLoop) as runner:
-        world = World(s, folder)
-        outcome = runner.run(world.nights())
+    world, outcome = simulated(s, folder)
     return replace(outcome, digest=world.digest()) if with_digest else outcome
+
+
+def simulated(s: Scenario, folder: Path) -> tuple[World, Outcome]:
+    """The same, with the world as it is afterwards."""
+    folder = folder / "disk"
+    folder.mkdir(parents=True)
+    with in_zone(s.zone), asyncio.Runner(loop_factory=lambda: TurningLoop(s.uptime_seconds)) as runner:
+        world = World(s, folder)
+        return world, runner.run(world.nights())
+
+
+@contextmanager
+def in_zone(zone: str) -> Iterator[None]:
+    """The process's time zone meanwhile; an empty one changes nothing."""
+    if not zone:
+        yield
+        return
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = zone
+    time.tzset()
+    try:
+        yield
+    finally:
+        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+        time.tzset()
 
 
 class World:
@@ -82,6 +108,9 @@ class World:
         self.first_request = 1
         """The first request that the run in hand may go back to."""
         self.clock_error = 0.0
+        self.walk_began_at = float("-inf")
+        self.kills = 0
+        """Runs ended from outside since the walk began: each may have lost a first page."""
 
     async def nights(self) -> Outcome:
         outcomes = []
@@ -115,13 +144,14 @@ class World:
                     self._require_kept(kept)
                     await asyncio.sleep(self.s.pause_seconds)
                     continue
-                self.first_request = self.service.requests + 1
+                require(not self.s.keeps_tokens, f"a sound list was refused: {words}")
+                self._end_walk()
                 break
             require(life.cancelled_at is None, "a cancelled run went on to its end")
             words = self._after_run(life, may_publish=True)
             require(self.known[-1:] == [result.snapshot_id], "the run reports another snapshot than it published")
             require(result.seconds >= 0, "a run took less than no time")
-            self.first_request = self.service.requests + 1
+            self._end_walk()
             return words or "complete"
         if self.s.must_complete:
             raise CheckFailed(f"night {night} of a sound list ended with {words}")
@@ -131,6 +161,7 @@ class World:
         """One run of the product, and what has to hold however it ended."""
         self.runs += 1
         self.service.begin_run()
+        self._begin_walk()
         self._move_clock()
         try:
             result = await life.run(lambda: self._export(life, night))
@@ -140,9 +171,29 @@ class World:
             check_manners(self.service, self.s.walkers[night])
             left = [task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}]
             require(not left, f"tasks are left over: {left}")
+            self._check_restarts(life)
             if life.cancelled_at is not None:
                 seconds = asyncio.get_running_loop().time() - life.cancelled_at
                 require(seconds <= END_SECONDS_MAX, f"a cancelled run took {seconds:.1f} s to end")
+
+    def _begin_walk(self) -> None:
+        """A walk goes on over runs, but for no longer than a day."""
+        now = asyncio.get_running_loop().time()
+        if now - self.walk_began_at > DAY_SECONDS:
+            self.walk_began_at, self.kills = now, 0
+            self.service.begin_walk()
+
+    def _end_walk(self) -> None:
+        self.walk_began_at = float("-inf")
+        self.first_request = self.service.requests + 1
+
+    def _check_restarts(self, life: Life) -> None:
+        """After a kill the first page may have been lost, and to ask for it again is no new walk."""
+        self.kills += life.heir is not None or life.cancelled_at is not None
+        if not self.s.clock_jumps and not self.s.liar:
+            starts = self.service.starts
+            again = 0 if self.s.keeps_progress and not self.s.churn else RESTARTS_MAX + self.kills
+            require(starts <= 1 + again, f"the list was walked from its start {starts} times")
 
     def _after_run(self, life: Life, *, may_publish: bool) -> str:
         """The disk as the run left it: what is new on it is published as a whole and true, or there is nothing new.
@@ -166,19 +217,11 @@ class World:
                     raise
                 words = LOST
             self.known.append(name)
-            self.first_request = self.service.requests + 1
+            self._end_walk()
         return words
 
     def _require_kept(self, before: tuple[int, int]) -> None:
-        s = self.s
-        if (
-            s.is_sound
-            and s.token_ttl_seconds is None
-            and not s.disturbances
-            and not s.clock_jumps
-            and s.outage_at
-            and s.pause_seconds <= HOUR_SECONDS
-        ):
+        if self.s.keeps_progress:
             require(spooled(self._state.spool) >= before, "pages were lost by a failed run")
 
     @property
@@ -213,23 +256,25 @@ class World:
         return await export_account(request, ports)
 
     def _now(self) -> datetime:
-        seconds = asyncio.get_running_loop().time() + self.clock_error
-        return datetime.fromtimestamp(EPOCH, UTC) + timedelta(seconds=seconds)
+        return datetime.fromtimestamp(0, UTC) + timedelta(
+            seconds=self.s.wall(asyncio.get_running_loop().time()) + self.clock_error
+        )
 
     def _move_clock(self) -> None:
-        """Between two runs the clock is set, and once more in the middle of the run."""
+        """Between two runs the clock is set, and again in the middle of the run."""
         jumps = self.s.clock_jumps
         if not jumps:
             return
         loop = asyncio.get_running_loop()
         assert isinstance(loop, TurningLoop)
         self.clock_error = jumps[self.runs % len(jumps)]
-        following = jumps[(self.runs + 1) % len(jumps)]
-        loop.at_turns[loop.turns + JUMP_TURN] = lambda: setattr(self, "clock_error", following)
+        for n, turn in enumerate(self.s.jump_turns, 1):
+            following = jumps[(self.runs + n) % len(jumps)]
+            loop.at_turns[loop.turns + turn] = partial(setattr, self, "clock_error", following)
 
     def digest(self) -> str:
         """Over the request log and every published byte."""
-        digest = hashlib.sha256(repr(self.service.log).encode())
+        digest = hashlib.sha256(repr(self.service.sent).encode())
         exports = self.folder / "exports"
         for path in sorted(exports.glob("**/*")):
             if path.is_file():

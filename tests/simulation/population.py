@@ -10,9 +10,6 @@ from functools import lru_cache
 
 from tests.simulation.scenario import DAY_SECONDS, Scenario
 
-EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
-"""The wall clock at virtual time 0, in seconds since 1970."""
-
 
 @dataclass(slots=True)
 class User:
@@ -50,7 +47,7 @@ class Population:
         self.changes = 0
         self._listed: list[tuple[str, str]] | None = None
         for n in range(s.users):
-            self._create(0, EPOCH - 30 * int(DAY_SECONDS) + 1200 * n)
+            self._create(0, s.begins_at - 30 * int(DAY_SECONDS) + 1200 * n)
 
     def listed(self) -> list[tuple[str, str]]:
         """The list in the order in which it is served."""
@@ -60,10 +57,10 @@ class Population:
             self._listed = self.places[::-1]
         return self._listed
 
-    def change(self, request: int, virtual_seconds: float) -> None:
+    def change(self, request: int, loop_seconds: float) -> None:
         """One change of the kind that happens while a list is read."""
         self._listed = None
-        now = EPOCH + int(virtual_seconds)
+        now = int(self.s.wall(loop_seconds))
         kind = self.random.choice(["create", "create", "delete", "delete", "update"])
         if kind == "create" or not self.users:
             self._create(request, now)

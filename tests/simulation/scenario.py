@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 DAY_SECONDS = 86_400.0
+EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+"""When simulations begin, in seconds since 1970."""
 Blow = Literal["request", "turn", "store", "work", "cancel"]
 """Where a run is ended: at a request, at a turn of the event loop, at a call of the store, around a piece of blocking
 work (all as by ``kill -9``), or by a cancellation at a turn, as by SIGTERM."""
@@ -43,6 +46,8 @@ class Scenario:
     moves_on_update: bool = False
     end: str = "null"
     short_pages: float = 0.0
+    page_users_max: int = 1000
+    """What the service puts on a page at most, whatever is asked for."""
     empty_pages: float = 0.0
     changes_between: int = 0
     """Changes between two nights."""
@@ -54,7 +59,15 @@ class Scenario:
     disturbances: tuple[Disturbance, ...] = ()
     """One for each of the first runs of a night."""
     clock_jumps: tuple[float, ...] = ()
-    """Seconds by which the machine's wall clock is wrong, from one run to the next; at turn 60 of a run it jumps."""
+    """Seconds by which the machine's wall clock is wrong, from one run to the next, and from one jump to the next."""
+    jump_turns: tuple[int, ...] = (60,)
+    """Turns of the loop at which it jumps in a run."""
+    begins_at: int = EPOCH
+    """The true time when all begins, in seconds since 1970."""
+    uptime_seconds: int = 0
+    """What the monotonic clock shows then."""
+    zone: str = ""
+    """The machine's time zone; empty for that of the tests."""
     latency_seconds: float = 0.1
     pause_seconds: float = 600.0
     """Between a run that gave up and the next; hours also pass after one that was ended from outside."""
@@ -69,6 +82,8 @@ class Scenario:
     outage_at: int = 0
     """From this request on the service is gone."""
     outage_seconds: float = 0.0
+    outage_kind: str = "connect"
+    """How it shows: ``connect``, ``timeout``, ``disconnected``, or a status."""
     tombstones: bool = False
     dated: bool = True
     """Whether answers say what time it is, as HTTP demands of all that have a clock."""
@@ -80,15 +95,30 @@ class Scenario:
     forgives_offsets: bool = True
     """Whether a user lost by an offset token is an outcome that is counted, and no failure."""
 
+    def wall(self, loop_seconds: float) -> float:
+        """The true time at a time of the loop, in seconds since 1970."""
+        return self.begins_at + (loop_seconds - self.uptime_seconds)
+
     @property
     def is_sound(self) -> bool:
         """Whether places are kept and the contract holds: then a run must end complete."""
         return self.token_kind == "key" and not self.moves_on_update and not self.liar
 
     @property
+    def keeps_tokens(self) -> bool:
+        """Whether it is sound and its tokens do not expire: then it may be down, but is never refused."""
+        return self.is_sound and self.token_ttl_seconds is None
+
+    @property
     def must_complete(self) -> bool:
         """Whether every night has to end with a snapshot."""
-        return self.is_sound and self.token_ttl_seconds is None and self.outage_seconds <= 3600
+        return self.keeps_tokens and self.outage_seconds <= 3600
+
+    @property
+    def keeps_progress(self) -> bool:
+        """Whether an outage is all that happens: nothing that was fetched is then fetched again by the next run."""
+        is_alone = not self.disturbances and not self.clock_jumps and self.pause_seconds <= 3600
+        return self.keeps_tokens and bool(self.outage_at) and is_alone
 
 
 LIARS = ("loop", "self_loop", "repeat_page", "endless_empty", "drop_pagination", "next_number", "page_one_for_ever")
@@ -139,12 +169,6 @@ def scenario(seed: int) -> Scenario:
         pause_seconds=600.0 if beside.random() < 0.8 else 3600.0 * beside.choice([1, 5, 23, 72]),
     )
     return replace(drawn, changes_between=0) if ideal else _troubled(drawn, r)
-
-
-def with_offsets(s: Scenario) -> Scenario:
-    """The same with tokens that are offsets, in a list from which users are removed while it is read."""
-    churn = (0.02, 0.05, 0.2, 0.8)[s.seed % 4]
-    return replace(s, token_kind="offset", liar="", churn=churn, tombstones=False, outage_at=0, storm=0)
 
 
 def _troubled(s: Scenario, r: random.Random) -> Scenario:

@@ -18,7 +18,7 @@ from hashlib import sha256
 import orjson
 
 from syncer.model import WireFailed, WireRequest, WireResponse
-from tests.simulation.population import EPOCH, Population, User, show_time
+from tests.simulation.population import Population, User, show_time
 from tests.simulation.scenario import Scenario
 
 CHANGES_MAX = 60
@@ -40,6 +40,18 @@ class Position:
     page_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One page that was served."""
+
+    at: int
+    """Its number among all pages that were served."""
+    requests: int
+    """Requests that had come by then."""
+    next: str | None
+    ids: list[str]
+
+
 @dataclass(slots=True)
 class Account:
     """What the checker wants to know about one run of the client."""
@@ -47,6 +59,10 @@ class Account:
     good: int = 0
     failed: int = 0
     """Answers that are worth another attempt, 429 left out."""
+    retries: int = 0
+    """Requests whose token had such an answer the last time."""
+    troubled: set[str | None] = field(default_factory=set)
+    """Tokens whose last answer was one of these."""
     early: int = 0
     """Requests inside a Retry-After window."""
     too_fast: int = 0
@@ -69,8 +85,16 @@ class Service:
         self.storm_left = s.storm
         self.lies_left = s.lies
         self.log: list[tuple[int, str, int]] = []
-        self.served: dict[tuple[str | None, bytes], list[str]] = {}
-        """What was served: by the token asked with and the hash of the ids, the ids."""
+        """Requests that were answered by more than an error: when, by the number of requests, token and page size."""
+        self.sent: list[tuple[int, str, int]] = []
+        """Every request as it came: microseconds since all began, token and page size."""
+        self.served: dict[tuple[str | None, bytes], list[Served]] = {}
+        """What was served: by the token asked with and the hash of the ids."""
+        self.pages_served = 0
+        self.starts = 0
+        """Walks from the start of the list that came to a second page, before any reached the end."""
+        self.second_page = ""
+        self.has_shown_the_end = False
         self.changes_left = CHANGES_MAX
         self.account = Account()
         self.closed_from = self.closed_until = -1.0
@@ -79,6 +103,10 @@ class Service:
         """A new process asks: it cannot know what an earlier one was told."""
         self.account = Account()
         self.closed_from = self.closed_until = -1.0
+
+    def begin_walk(self) -> None:
+        """Nothing is left of what was walked before."""
+        self.starts, self.second_page, self.has_shown_the_end = 0, "", False
 
     def change(self) -> None:
         """One change of the kind that happens while a list is read."""
@@ -90,31 +118,42 @@ class Service:
         """Answer one request, later."""
         sent_at = _now()
         self.requests += 1
-        self._note(sent_at)
+        self._note(sent_at, request)
         refused = self._limits(sent_at)
         self.in_flight += 1
         try:
             await asyncio.sleep(self.s.latency_seconds * self.random.uniform(0.5, 1.5))
             answer = refused if refused is not None else await self._answer(request)
         except WireFailed:
-            self.account.failed += 1
+            self._failed(request)
             raise
         finally:
             self.in_flight -= 1
-        return self._told(answer)
+        return self._told(request, answer)
 
-    def _note(self, now: float) -> None:
+    def _failed(self, request: WireRequest) -> None:
+        self.account.failed += 1
+        self.account.troubled.add(dict(request.params).get("pageToken"))
+
+    def _note(self, now: float, request: WireRequest) -> None:
         account, rate = self.account, int(self.s.rate)
+        params = dict(request.params)
+        token = params.get("pageToken")
+        self.sent.append((round((now - self.s.uptime_seconds) * 1e6), token or "", int(params.get("pageSize", "50"))))
+        account.retries += token in account.troubled
+        account.troubled.discard(token)
+        if token and token == self.second_page and not self.has_shown_the_end:
+            self.starts, self.second_page = self.starts + 1, ""
         account.early += now < self.closed_until and now > self.closed_from
         if len(account.sent_at) > rate + 1 and now - account.sent_at[-rate - 2] < 1.0 - 1e-3:
             account.too_fast += 1
         account.sent_at.append(now)
 
-    def _told(self, answer: WireResponse) -> WireResponse:
+    def _told(self, request: WireRequest, answer: WireResponse) -> WireResponse:
         if answer.status == 200 and answer.body.endswith(b"}"):
             self.account.good += 1
         elif answer.status not in (400, 429):
-            self.account.failed += 1
+            self._failed(request)
         after = answer.headers.get("retry-after", "")
         if answer.status in (429, 503) and after.isdigit():
             now = _now()
@@ -135,7 +174,8 @@ class Service:
         return None
 
     def _throttle(self, now: float) -> WireResponse:
-        date = {"retry-after": show_date(now + 2), "date": show_date(now)}
+        wall = self.s.wall(now)
+        date = {"retry-after": show_date(wall + 2), "date": show_date(wall)}
         after = self.random.choice(["1", "3", "0", "2", None, "soon", "-5", "1.5", "", "1e3", "+1", date])
         if isinstance(after, dict):
             return _error(429, 20429, after)
@@ -147,7 +187,7 @@ class Service:
             self.changes_left -= 1
             self.change()
         if self._is_out(now):
-            raise WireFailed("connect", "simulated outage", sent=False)
+            return self._outage()
         if (fault := await self._fault()) is not None:
             return fault
         params = dict(request.params)
@@ -163,6 +203,14 @@ class Service:
         if self.s.outage_at and self.requests >= self.s.outage_at and not self.outage_until:
             self.outage_until = now + self.s.outage_seconds
         return now < self.outage_until
+
+    def _outage(self) -> WireResponse:
+        kind = self.s.outage_kind
+        if kind.isdigit():
+            return _error(int(kind), 20000 + int(kind))
+        if kind == "connect":
+            raise WireFailed("connect", "simulated outage", sent=False)
+        raise WireFailed("timeout" if kind == "timeout" else "disconnected", "simulated outage")
 
     async def _fault(self) -> WireResponse | None:
         probability = self.s.burst if self.is_in_burst else self.s.faults
@@ -208,9 +256,9 @@ class Service:
 
     def _page(self, start: int, size: int, token: str | None, now: float) -> WireResponse:
         listed = self.population.listed()
-        wanted = size
+        wanted = min(size, self.s.page_users_max)
         if self.random.random() < self.s.short_pages:
-            wanted = max(1, size // 2)
+            wanted = max(1, wanted // 2)
         if token is not None and self.random.random() < self.s.empty_pages:
             wanted = 0
         rows = listed[start : start + wanted]
@@ -248,9 +296,19 @@ class Service:
         if self.s.liar:
             self._lie(document, pagination, token, is_last)
         ids = sorted(user.id for user in users) if document["users"] else []
-        self.served[token, sha256("\n".join(ids).encode()).digest()] = ids
-        headers = {**_JSON, "date": show_date(_now())} if self.s.dated else _JSON
+        self._note_served(token, ids, document)
+        headers = {**_JSON, "date": show_date(self.s.wall(_now()))} if self.s.dated else _JSON
         return WireResponse(200, headers, orjson.dumps(document))
+
+    def _note_served(self, token: str | None, ids: list[str], document: dict[str, object]) -> None:
+        self.pages_served += 1
+        pagination = document.get("pagination")
+        following = pagination.get("next") if isinstance(pagination, dict) else None
+        page = Served(self.pages_served, self.requests, str(following) if following else None, ids)
+        self.has_shown_the_end |= page.next is None
+        if token is None:
+            self.second_page = page.next or ""
+        self.served.setdefault((token, sha256("\n".join(ids).encode()).digest()), []).append(page)
 
     def _lies(self) -> bool:
         self.lies_left -= 1
@@ -290,8 +348,8 @@ def read_token(token: str) -> Position | None:
 
 @lru_cache(4096)
 def show_date(at: float) -> str:
-    """An HTTP date."""
-    return show_time(EPOCH + int(at), "%a, %d %b %Y %H:%M:%S GMT")
+    """An HTTP date, of seconds since 1970."""
+    return show_time(int(at), "%a, %d %b %Y %H:%M:%S GMT")
 
 
 def _now() -> float:
