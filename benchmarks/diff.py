@@ -75,11 +75,11 @@ def make(users: int) -> dict[str, int]:
 def _write(snapshot_id: str, tables: Iterator[Any]) -> None:
     from syncer.model import Check
     from syncer.snapshot import layout
+    from syncer.snapshot.local_store import LocalStore
     from syncer.snapshot.manifest import CrawlFacts, Manifest, Tool
     from syncer.snapshot.manifest_json import build
     from syncer.snapshot.sinks import SinkOptions, write_parts
     from syncer.snapshot.staging import Staging
-    from syncer.snapshot.store import LocalStore
 
     store = LocalStore(WORK / "exports")
     staging = Staging(store, SID, snapshot_id)

@@ -23,8 +23,8 @@ import syncer.snapshot.verify  # noqa: F401  # imported before the forks, so tha
 from syncer.commands.main import main as syncer_main
 from syncer.commands.verifying import check_snapshot
 from syncer.snapshot.catalog import list_manifests
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.reading import read_users
-from syncer.snapshot.store import LocalStore
 from tests.crash_export import STEPS_MAX, Steps
 from tests.erased_traces import found
 from tests.processes import SID, emulator, export

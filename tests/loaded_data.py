@@ -13,11 +13,11 @@ import pyarrow as pa
 from syncer.model import Check, PageRecord, Token
 from syncer.snapshot.columns import LINE_SCHEMA, TIME, USER_SCHEMA
 from syncer.snapshot.layout import Format
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import CrawlFacts, Manifest, Tool
 from syncer.snapshot.publish import publish
 from syncer.snapshot.sinks import SinkOptions, write_parts
 from syncer.snapshot.staging import Staging
-from syncer.snapshot.store import LocalStore
 from tests.snapshot_data import ACCOUNT, crawl_facts
 
 FIRST, SECOND, THIRD = "20261121T020000Z", "20261122T020000Z", "20261123T020000Z"

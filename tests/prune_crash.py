@@ -17,11 +17,11 @@ from syncer.snapshot import files
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.chain import check_place
 from syncer.snapshot.history import check_account
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Previous
 from syncer.snapshot.prune import plan_account, removal
 from syncer.snapshot.publish import publish
 from syncer.snapshot.retention import Policy
-from syncer.snapshot.store import LocalStore
 from syncer.snapshot.verify import verify_snapshot
 from tests.failing_os import DyingOs
 from tests.publish_crash import KILLED, in_child

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from syncer.snapshot import files
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.publish import publish
-from syncer.snapshot.store import LocalStore
 from tests.failing_os import DyingOs
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, chunked, make_users, spool, stage_snapshot, tree
 

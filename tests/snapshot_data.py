@@ -15,11 +15,12 @@ from syncer.model import Check, EncodedPage, Page, PageRecord, Token
 from syncer.snapshot.columns import make_encoder
 from syncer.snapshot.files import dropped_on_failure
 from syncer.snapshot.layout import Compression, Format, snapshot_time
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import CrawlFacts, Manifest, Previous, Tool
 from syncer.snapshot.merge import Merge
 from syncer.snapshot.sinks import SinkOptions, write_parts
 from syncer.snapshot.staging import Staging
-from syncer.snapshot.store import LocalStore, Store
+from syncer.snapshot.store import Store
 
 ACCOUNT = "AC" + "0" * 32
 STARTED = "2026-11-23T02:00:00Z"

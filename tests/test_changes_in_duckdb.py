@@ -14,7 +14,7 @@ import pytest
 
 from syncer.commands.main import main
 from syncer.snapshot.catalog import list_manifests
-from syncer.snapshot.store import LocalStore
+from syncer.snapshot.local_store import LocalStore
 from tests.golden.make import SIGNED, START, export, nights
 from tests.snapshot_data import User
 

@@ -15,9 +15,9 @@ from syncer.commands.verifying import check_snapshot
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.erase import Terms, erasure
 from syncer.snapshot.erase_plan import plan_erase
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Tool
 from syncer.snapshot.reading import read_users
-from syncer.snapshot.store import LocalStore
 from tests.erased_traces import found
 from tests.processes import SID, emulator, export
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from syncer.commands.main import main
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.pages import read_page_index, write_page_index
-from syncer.snapshot.store import LocalStore
 from tests.processes import SID, emulator, export, syncer
 
 OTHER = "AC" + "e" * 32

@@ -17,7 +17,7 @@ from syncer.lock import hold_lock
 from syncer.model import Counters, ListAnswer, Page, Token
 from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.catalog import list_manifests
-from syncer.snapshot.store import LocalStore
+from syncer.snapshot.local_store import LocalStore
 from syncer.state import AccountState
 from tests.virtual_time import run_virtual
 

@@ -17,10 +17,10 @@ from syncer.errors import SyncerError
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import find_snapshot, list_snapshot_ids
 from syncer.snapshot.chain import check_place
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import ReconciliationFacts
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.signing import load_trusted_keys
-from syncer.snapshot.store import LocalStore
 from tests.golden.make import PLAIN, SIGNED, make, nights
 from tests.golden.make_erased import ERASED, GONE, HIDDEN
 from tests.golden.make_erased import make as make_erased

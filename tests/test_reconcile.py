@@ -19,10 +19,10 @@ from syncer.model import Counters, ListAnswer, Page, Token
 from syncer.reconcile import confirm_missing
 from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.catalog import Published, load_latest
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import ReconciliationFacts
 from syncer.snapshot.pages import read_page_index
 from syncer.snapshot.reading import read_users
-from syncer.snapshot.store import LocalStore
 from syncer.snapshot.verify import verify_snapshot
 from syncer.state import AccountState
 from tests.virtual_time import run_virtual

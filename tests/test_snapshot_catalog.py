@@ -17,9 +17,10 @@ from syncer.snapshot.catalog import (
     load_latest,
     load_snapshot,
 )
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest_json import build
 from syncer.snapshot.publish import publish
-from syncer.snapshot.store import FileMissing, LocalStore
+from syncer.snapshot.store import FileMissing
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, chunked, make_users, spool, stage_snapshot
 
 OLD = "20261122T020000Z"

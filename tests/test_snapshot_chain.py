@@ -13,12 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from syncer.model import Check
 from syncer.snapshot import layout
 from syncer.snapshot.chain import check_place, check_previous
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Manifest, Previous
 from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.publish import build_pointer, publication, publish
 from syncer.snapshot.signing import KeySigner
 from syncer.snapshot.sshsig import TrustedKeys
-from syncer.snapshot.store import FileMissing, LocalStore
+from syncer.snapshot.store import FileMissing
 from tests.snapshot_data import ACCOUNT, chunked, make_users, spool, stage_snapshot
 
 FIRST, SECOND = "20261122T020000Z", "20261123T020000Z"

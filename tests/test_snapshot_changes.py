@@ -18,6 +18,7 @@ from syncer.model import Check
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import load_snapshot
 from syncer.snapshot.changes import ChangesSink
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Manifest, Previous
 from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.merge import Merge
@@ -25,7 +26,6 @@ from syncer.snapshot.publish import publication, publish
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.sinks import write_parts
 from syncer.snapshot.staging import Staging
-from syncer.snapshot.store import LocalStore
 from syncer.snapshot.verify import verify_snapshot
 from syncer.snapshot.verify_changes import ERASED_CHECK, _same_rows
 from tests.snapshot_data import ACCOUNT, SMALL, SNAPSHOT, User, chunked, make_users, merge, spool, stage_snapshot

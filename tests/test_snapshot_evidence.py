@@ -18,12 +18,12 @@ from syncer.snapshot import layout
 from syncer.snapshot.catalog import Published, load_latest
 from syncer.snapshot.evidence import prove_user
 from syncer.snapshot.hash_tree import LEAF_ROWS
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest_json import build
 from syncer.snapshot.proof_check import check_proof
 from syncer.snapshot.proof_file import Proof, build_proof, parse_proof
 from syncer.snapshot.publish import publish
 from syncer.snapshot.sinks import SinkOptions
-from syncer.snapshot.store import LocalStore
 from tests.snapshot_data import ACCOUNT, chunked, make_users, spool, stage_snapshot
 
 COUNT = 3 * LEAF_ROWS + 10

@@ -9,8 +9,8 @@ import pytest
 from syncer.model import Check
 from syncer.snapshot import layout
 from syncer.snapshot.history import check_account, check_destination, list_all_accounts
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.publish import publication, publish
-from syncer.snapshot.store import LocalStore
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, chunked, make_users, spool, stage_snapshot
 
 STRAY, OTHER = "20261124T020000Z", "AC" + "9" * 32

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import UsageError
+from syncer.snapshot.destination import open_store
 from syncer.snapshot.object_address import Address, Patience, allows_http, connect, parse_address
 from syncer.snapshot.object_settings import azure_settings, shared_profile
 from syncer.snapshot.object_store import ObjectStore
-from syncer.snapshot.store import open_store
 
 
 @pytest.mark.parametrize(

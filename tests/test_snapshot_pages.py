@@ -12,9 +12,10 @@ import pytest
 from syncer.errors import SnapshotMismatch
 from syncer.model import PageRecord, Token
 from syncer.snapshot import pages
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import PageIndexFacts
 from syncer.snapshot.pages import read_page_index, write_page_index
-from syncer.snapshot.store import FileMissing, LocalStore
+from syncer.snapshot.store import FileMissing
 
 FULL = PageRecord(
     stretch=0, sequence=0, asked=1, token=None, next=Token("t"), end=None, page_size=1000, users=3, rejects=1,

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from syncer.snapshot import layout
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.prune import UNREADABLE, PrunePlan, plan_account, removal
 from syncer.snapshot.publish import publication, publish, read_pointer
 from syncer.snapshot.retention import LATEST, NOT_KEPT, Decision, Policy
 from syncer.snapshot.staging import reserve_snapshot_id
-from syncer.snapshot.store import LocalStore
 from syncer.snapshot.verify import verify_snapshot
 from tests.prune_crash import FOLDER, IDS, KEEP, NOW, begin, prune, wrongs
 from tests.snapshot_data import ACCOUNT, chunked, make_users, spool, stage_snapshot, tree

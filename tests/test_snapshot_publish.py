@@ -19,10 +19,10 @@ import pytest
 from syncer.errors import DataRefused, StorageFailed
 from syncer.snapshot import files, layout
 from syncer.snapshot.catalog import load_latest
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Manifest, RejectsFacts
 from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.publish import publication, publish, read_pointer
-from syncer.snapshot.store import LocalStore
 from syncer.snapshot.verify import verify_snapshot
 from tests.failing_os import FailingOs, ShortOs
 from tests.publish_crash import OLD, begin, stage, wrongs

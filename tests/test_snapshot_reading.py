@@ -21,11 +21,11 @@ from syncer.snapshot.fetched import encode_fetched
 from syncer.snapshot.fields import FieldNames
 from syncer.snapshot.gone import Gone, GoneUsers
 from syncer.snapshot.layout import Format
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.publish import publish
 from syncer.snapshot.reading import read_part, read_users
 from syncer.snapshot.sinks import SinkOptions
-from syncer.snapshot.store import LocalStore
 from tests.snapshot_data import SMALL, User, chunked, make_users, merge, page_of, spool, stage_snapshot
 from tests.test_snapshot_manifest_json import FULL
 

@@ -10,9 +10,9 @@ import pytest
 
 from syncer.errors import StorageFailed
 from syncer.snapshot import layout
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import RejectsFacts
 from syncer.snapshot.staging import Staging, reserve_snapshot_id
-from syncer.snapshot.store import LocalStore
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, tree
 
 START = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)

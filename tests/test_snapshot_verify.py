@@ -19,10 +19,10 @@ from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import load_latest, load_snapshot
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Manifest, Previous, ReconciliationFacts, RejectsFacts
 from syncer.snapshot.publish import publish
 from syncer.snapshot.sinks import SinkOptions
-from syncer.snapshot.store import LocalStore
 from syncer.snapshot.verify import verify_snapshot
 from tests.snapshot_data import (
     ACCOUNT,

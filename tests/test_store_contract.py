@@ -15,9 +15,10 @@ import pytest
 from obstore.store import MemoryStore
 
 from syncer.errors import DataRefused, LockHeld, SnapshotMismatch, StorageFailed
-from syncer.snapshot import bucket, files, layout, store
+from syncer.snapshot import bucket, files, layout, local_store
 from syncer.snapshot.catalog import list_accounts, list_snapshot_ids, load_latest, load_snapshot
 from syncer.snapshot.history import check_account
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.object_address import Patience, connect, parse_address
 from syncer.snapshot.object_store import ObjectStore
 from syncer.snapshot.prune import plan_account, removal
@@ -25,7 +26,7 @@ from syncer.snapshot.publish import move_pointer, publication, publish, read_poi
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.retention import Policy
 from syncer.snapshot.staging import reserve_snapshot_id
-from syncer.snapshot.store import FileMissing, LocalStore, Store
+from syncer.snapshot.store import FileMissing, Store
 from syncer.snapshot.verify import verify_snapshot
 from tests import clouds
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, STARTED, chunked, make_users, spool, stage_snapshot
@@ -91,7 +92,7 @@ def test_a_file_is_read_from_anywhere(one: Store) -> None:
 
 
 def test_what_is_not_small_is_not_read_at_once(one: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (store, bucket):
+    for module in (local_store, bucket):
         monkeypatch.setattr(module, "SMALL_BYTES_MAX", 4)
     one.put_new("a", b"1234")
     one.put_new("b", b"12345")
@@ -149,7 +150,7 @@ def test_only_the_version_that_was_read_is_replaced(one: Store) -> None:
 
 
 def test_one_writer_at_a_time_has_the_turn(writers: Writers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "TURN_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(local_store, "TURN_WAIT_SECONDS", 0.3)
     monkeypatch.setattr("syncer.snapshot.bucket_writer.TURN_WAIT_SECONDS", 0.3)
     one, other = writers("one"), writers("other")
     with one.turn(".staging/a/turn"):

@@ -77,7 +77,8 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _destination(settings: Settings) -> Iterator[Finding]:
-    from syncer.snapshot.store import LocalStore, open_store
+    from syncer.snapshot.destination import open_store
+    from syncer.snapshot.local_store import LocalStore
 
     try:
         store = open_store(settings.destination)
@@ -181,7 +182,7 @@ async def _ask_for_one_user(settings: Settings, account: Account) -> None:
 
 def _last_snapshot(settings: Settings, sid: str) -> Finding:
     from syncer.snapshot.catalog import load_latest
-    from syncer.snapshot.store import open_store
+    from syncer.snapshot.destination import open_store
 
     name = f"last snapshot of {sid}"
     try:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from syncer.commands.by_id import chosen_ids
     from syncer.commands.naming import account_meant, open_existing
     from syncer.lock import hold_lock
-    from syncer.snapshot.store import open_store
+    from syncer.snapshot.destination import open_store
     from syncer.state import AccountState
 
     chosen = chosen_ids(args) if args.ids or args.ids_file else Chosen((), 0)

@@ -27,9 +27,9 @@ from syncer.export import export_account
 from syncer.garbage import collect_seldom
 from syncer.model import Counters
 from syncer.run import ExportPorts, ExportRequest, ExportResult
+from syncer.snapshot.destination import open_store
 from syncer.snapshot.page_text import find_users
 from syncer.snapshot.signing import load_signer
-from syncer.snapshot.store import open_store
 from syncer.state import AccountState
 from syncer.summary import Failure
 from syncer.version import VERSION

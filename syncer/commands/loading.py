@@ -15,11 +15,12 @@ from syncer.load.source import Loaded, Part, Source
 from syncer.load.tables import Database, How, load_table
 from syncer.load.target import EXTRAS, TableName, Target
 from syncer.snapshot.catalog import Published
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import FileFacts
 from syncer.snapshot.pages import read_page_index
 from syncer.snapshot.part_readers import PartFault, hash_file
 from syncer.snapshot.reading import read_users
-from syncer.snapshot.store import FileMissing, LocalStore, Store
+from syncer.snapshot.store import FileMissing, Store
 
 _REGISTERS = ("delta", "iceberg")
 """Kinds of targets that take the parts as they are, without reading a row."""

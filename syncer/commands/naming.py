@@ -10,7 +10,9 @@ from pathlib import Path
 from syncer.accounts import is_account_sid
 from syncer.errors import StorageFailed, UsageError
 from syncer.snapshot.catalog import list_accounts
-from syncer.snapshot.store import LocalStore, Store, open_store
+from syncer.snapshot.destination import open_store
+from syncer.snapshot.local_store import LocalStore
+from syncer.snapshot.store import Store
 
 
 def open_existing(destination: str) -> Store:

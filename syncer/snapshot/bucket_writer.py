@@ -19,7 +19,8 @@ from typing import Any
 
 from syncer.errors import LockHeld
 from syncer.snapshot.bucket import Bucket, version_of
-from syncer.snapshot.store import TURN_WAIT_SECONDS, FileMissing, LocalStore
+from syncer.snapshot.local_store import LocalStore
+from syncer.snapshot.store import TURN_WAIT_SECONDS, FileMissing
 
 TURN_AGE_MAX = timedelta(minutes=15)
 """A turn this old is a dead run's: clocks that differ by more are refused by S3 itself."""

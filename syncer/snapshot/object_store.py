@@ -21,8 +21,9 @@ from syncer.errors import StorageFailed
 from syncer.snapshot import files
 from syncer.snapshot.bucket import Bucket, version_of
 from syncer.snapshot.bucket_writer import Writer
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.object_address import Patience, connect, parse_address
-from syncer.snapshot.store import FileMissing, LocalStore, Stoppable
+from syncer.snapshot.store import FileMissing, Stoppable
 
 STAGING = ".staging"
 """Paths below it are files of this machine; in the bucket only small claims lie there."""

@@ -24,12 +24,12 @@ from syncer.model import Counters, Page, Token
 from syncer.run import ExportPorts, ExportRequest
 from syncer.snapshot.catalog import find_snapshot
 from syncer.snapshot.evidence import prove_user
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.proof_file import build_proof
 from syncer.snapshot.prune import plan_account, removal
 from syncer.snapshot.retention import Policy
 from syncer.snapshot.signing import KeySigner
 from syncer.snapshot.sshsig import signer_line
-from syncer.snapshot.store import LocalStore
 from syncer.state import AccountState
 from tests.snapshot_data import User, make_users
 

@@ -19,8 +19,8 @@ from syncer.model import Counters
 from syncer.run import ExportPorts, ExportRequest
 from syncer.snapshot.erase import Terms, erasure
 from syncer.snapshot.erase_plan import plan_erase
+from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Tool
-from syncer.snapshot.store import LocalStore
 from syncer.state import AccountState
 from syncer.version import VERSION
 from tests.golden.make import SIGNER, START, FixedList

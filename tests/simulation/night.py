@@ -20,8 +20,8 @@ from syncer.errors import SyncerError
 from syncer.export import export_account
 from syncer.model import Counters
 from syncer.run import ExportPorts, ExportRequest, ExportResult
+from syncer.snapshot.destination import open_store
 from syncer.snapshot.page_text import find_users
-from syncer.snapshot.store import open_store
 from syncer.state import AccountState
 from tests.simulation.blows import Killed, Life, PassedStore, TurningLoop
 from tests.simulation.checker import (

@@ -1,4 +1,4 @@
-"""What is a folder's own among stores, and which store a destination names; what all must do has its own suite."""
+"""What is a folder's own among stores; what all must do has its own suite."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from syncer.errors import StorageFailed, UsageError
+from syncer.errors import StorageFailed
 from syncer.snapshot import files
-from syncer.snapshot.store import FileMissing, LocalStore, Store, open_store
+from syncer.snapshot.local_store import LocalStore
+from syncer.snapshot.store import FileMissing, Store
 
 
 @pytest.fixture
@@ -66,37 +67,6 @@ def test_only_names_that_begin_with_a_dot_are_unfinished_writes(tmp_path: Path) 
     assert store.names("a") == [f"part{files.TEMPORARY_SUFFIX}"]
 
 
-def test_a_path_and_a_file_uri_name_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    roots = []
-    for text in (
-        "ex ports",
-        str(tmp_path / "ex ports"),
-        f"file://{tmp_path}/ex%20ports",
-        f"file://localhost{tmp_path}/ex%20ports",
-    ):
-        opened = open_store(text)
-        assert isinstance(opened, LocalStore)
-        roots.append(opened.root)
-    assert roots == [tmp_path / "ex ports"] * 4
-    assert repr(open_store("/x")) == "LocalStore('/x')"
-
-
-@pytest.mark.parametrize(
-    ("destination", "message"),
-    [
-        ("", "the destination is empty"),
-        ("ftp://host/x", "a destination cannot begin with 'ftp'://"),
-        ("file://host/x", "a file:// URI must name an absolute path on this machine"),
-        ("file://x?y", "a file:// URI must name an absolute path on this machine"),
-    ],
-)
-def test_a_destination_out_of_reach_is_wrong_usage(destination: str, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        open_store(destination)
-    assert caught.value.message == message
-
-
 def test_a_file_system_without_locks_has_no_turn_to_wait_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(code: int) -> Callable[[int, int], None]:
         def flock(descriptor: int, flags: int) -> None:
@@ -121,11 +91,3 @@ def test_a_folder_that_cannot_be_written_is_found_by_the_check(tmp_path: Path) -
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageFailed):
         LocalStore(tmp_path / "file").check_access()
-
-
-def test_a_file_is_no_destination(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for text in (str(tmp_path / "file"), f"file://{tmp_path}/file"):
-        with pytest.raises(UsageError) as caught:
-            open_store(text)
-        assert str(caught.value) == f"the destination {tmp_path / 'file'} is not a folder; give a folder"
