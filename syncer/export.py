@@ -6,9 +6,10 @@ from collections.abc import Sized
 from contextlib import suppress
 from dataclasses import replace
 
-from syncer.crawl.crawler import Crawler, ListUnstable, Ports, WalkLost
+from syncer.crawl.crawler import Crawler, ListUnstable
 from syncer.crawl.plan import plan_sequential
 from syncer.crawl.recorder import Recorder
+from syncer.crawl.recovery import Ports, WalkLost
 from syncer.crawl.spool import PageRepeated, Spool
 from syncer.crawl.walk import Walk
 from syncer.errors import CoverageNotProven, GuardTripped, StorageFailed

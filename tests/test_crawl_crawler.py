@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from syncer.crawl.crawler import Crawler, ListUnstable, Ports, WalkLost
+from syncer.crawl.crawler import Crawler, ListUnstable
 from syncer.crawl.plan import Plan, PlannedStretch, plan_sequential
 from syncer.crawl.proof import prove_coverage
 from syncer.crawl.recorder import Recorder
+from syncer.crawl.recovery import Ports, WalkLost
 from syncer.crawl.spool import RunFacts, Spool
 from syncer.crawl.walk import Walk
 from syncer.errors import ContractBroken, CoverageNotProven, GaveUp, StorageFailed

@@ -9,17 +9,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from syncer.crawl.page_size import PageSize
-from syncer.crawl.recorder import Recorder
-from syncer.crawl.spool import Entry, Spool
+from syncer.crawl.recovery import Ports, Recovery
+from syncer.crawl.spool import Entry
 from syncer.crawl.walk import FIRST_IDS_MAX, Ask, Broken, Ended, Follow, Step, Unstable, Walk
-from syncer.errors import ContractBroken, CoverageNotProven, GaveUp, SyncerError
+from syncer.errors import ContractBroken, CoverageNotProven, SyncerError
 from syncer.model import (
     Counters,
-    Encode,
     EncodedPage,
     EndSpelling,
-    ListPage,
     Page,
     PageRecord,
     Struggling,
@@ -27,16 +24,9 @@ from syncer.model import (
     TokenRefused,
 )
 
-STRUGGLES_MAX = 3
-"""Rounds of attempts for one token at the smallest page size."""
-
 
 class ListUnstable(CoverageNotProven):
     """Users did not keep their places in the list while the run lasted: stretches cannot be stitched."""
-
-
-class WalkLost(CoverageNotProven):
-    """No remembered token of a stretch is accepted any more: only a new walk from the start can help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +50,6 @@ class Flight:
     ahead: Flight | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What the crawler needs of the world."""
-
-    list_page: ListPage
-    encode: Encode
-    recorder: Recorder
-    spool: Spool
-    """Only used through the recorder."""
-
-
 class Crawler:
     """Runs walkers over a walk until it is finished. Everything it learns is in the spool when it returns."""
 
@@ -81,17 +60,14 @@ class Crawler:
         self._ports = ports
         self._counters = counters
         self._walkers = walkers
-        self._size = PageSize(page_size, page_size)
+        self._recovery = Recovery(walk, ports, page_size)
         self._asked = asked
         self._changed = asyncio.Event()
-        self._is_probed = sum(s.status != "dropped" for s in walk.stretches) < 2 or any(
-            s.sequence for s in walk.stretches[1:]
-        )
-        self._is_size_bound = False
-        self._struggles: dict[int, int] = {}
-        self._served_size = 0
-        """The largest page size at which a page was served in this run."""
-        self.entries_refused = 0
+
+    @property
+    def entries_refused(self) -> int:
+        """Entries of the last snapshot that the service did not accept."""
+        return self._recovery.entries_refused
 
     async def run(self) -> None:
         """Walk to the end. Raises SyncerError; then the spool holds what was recorded, and a later run goes on
@@ -118,7 +94,7 @@ class Crawler:
 
     def _take(self) -> Ask | None:
         """Until one entry is known to be accepted, only the start of the list and that one entry are asked for."""
-        if not self._is_probed and sum(s.status == "walking" for s in self._walk.stretches) >= 2:
+        if not self._recovery.is_probed and sum(s.status == "walking" for s in self._walk.stretches) >= 2:
             return None
         return self._walk.take()
 
@@ -141,11 +117,11 @@ class Crawler:
             return await self._take_page(flight, answer, tasks)
         _cancel(flight.ahead)
         if isinstance(answer, ContractBroken) and flight.ask.is_entry:  # it is not a page: the entry is worth nothing
-            self._drop_entry(flight.ask)
+            self._recovery.drop_entry(flight.ask)
             return None
         if isinstance(answer, SyncerError):
             raise answer
-        again = await self._after_trouble(flight, answer)
+        again = await self._recovery.after(flight.ask, flight.page_size, answer)
         return self._launch(again, tasks) if again else None
 
     async def _take_page(self, flight: Flight, page: Served, tasks: asyncio.TaskGroup) -> Flight | None:
@@ -182,7 +158,7 @@ class Crawler:
         return None
 
     def _launch(self, ask: Ask, tasks: asyncio.TaskGroup) -> Flight:
-        size = self._size.now
+        size = self._recovery.page_size
         flight = Flight(ask, size, None)  # type: ignore[arg-type]  # the task needs the flight it reports to
 
         def on_next(guess: Token) -> None:
@@ -211,8 +187,8 @@ class Crawler:
             return error
         if not isinstance(answer, Page):
             return answer
-        if ask.stretch > 0 and not self._is_probed:
-            self._is_probed = True
+        if ask.stretch > 0 and not self._recovery.is_probed:
+            self._recovery.is_probed = True
             self._changed.set()
             await asyncio.sleep(0)  # all other walkers wait for this: they go before the page takes the processor
         return Served(self._ports.encode(answer), answer.next, answer.end)
@@ -244,115 +220,7 @@ class Crawler:
         self._counters.pages += 1
         self._counters.users += encoded.users
         self._counters.rejects += len(encoded.rejects)
-        self._size = self._size.after_clean_page()
-        self._served_size = max(self._served_size, flight.page_size)
-        self._struggles.pop(flight.ask.stretch, None)
-
-    async def _after_trouble(self, flight: Flight, answer: TokenRefused | Struggling) -> Ask | None:
-        if isinstance(answer, Struggling):
-            if flight.ask.is_entry and flight.page_size <= self._served_size:
-                return self._entry_again(flight.ask)
-            return self._smaller_page(flight, answer)
-        if flight.ask.sequence > 0:
-            return await self._after_lost_token(flight, answer)
-        self._drop_entry(flight.ask)
-        return None
-
-    def _entry_again(self, ask: Ask) -> Ask | None:
-        """Pages of this size are served, so a smaller one is no help: the service may answer a stale token by 500."""
-        if self._is_worth_a_round(ask):
-            return ask
-        self._drop_entry(ask)
-        return None
-
-    def _is_worth_a_round(self, ask: Ask) -> bool:
-        rounds = self._struggles[ask.stretch] = self._struggles.get(ask.stretch, 0) + 1
-        return rounds < STRUGGLES_MAX
-
-    def _smaller_page(self, flight: Flight, answer: Struggling) -> Ask:
-        if flight.page_size > self._size.now:
-            return flight.ask  # another walker stepped down meanwhile: try that step first
-        if self._size.is_smallest or self._is_size_bound:
-            if self._is_worth_a_round(flight.ask):
-                return flight.ask
-            raise GaveUp(
-                f"the API keeps failing at {self._size.now} users a page: {answer.error.message}",
-                hint="progress is kept, run again to resume; --fresh begins anew, should it fail there again",
-                request_id=answer.error.request_id,
-            )
-        self._size = self._size.smaller()
-        return flight.ask
-
-    def _drop_entry(self, ask: Ask) -> None:
-        """A refused entry costs nothing but its share of the speed: the stretch before it goes on."""
-        self.entries_refused += 1
-        self._walk.drop(ask.stretch)
-        if not self._is_probed:  # the others are of the same night
-            self._is_probed = True
-            for stretch in self._walk.stretches[1:]:
-                if stretch.status == "waiting" and stretch.sequence == 0:
-                    self._walk.drop(stretch.index)
-
-    async def _after_lost_token(self, flight: Flight, answer: TokenRefused) -> Ask | None:
-        """The token that a page of this run named is refused: bound to another page size, or expired."""
-        ask = flight.ask
-        before = await self._recorded(ask.stretch, ask.sequence - 1)
-        if before.page_size != flight.page_size and not self._is_size_bound:
-            self._is_size_bound = True
-            self._size = PageSize(before.page_size, before.page_size)
-            return ask
-        back = 1
-        while True:
-            sequence = max(ask.sequence - back, 0)
-            found = await self._still_accepted(ask.stretch, sequence)
-            if found is not None:
-                return await self._rewind(found)
-            if sequence == 0:
-                raise WalkLost(
-                    f"the API no longer accepts the page tokens of this run: {answer.error.message}",
-                    hint="nothing was published; run again, it begins anew",
-                    request_id=answer.error.request_id,
-                )
-            back = back * 2 + 1
-
-    async def _still_accepted(self, stretch: int, sequence: int) -> Ask | None:
-        """Whether a page can be asked for again, and the answer shares a user with what it was: the join is proven by
-        ids."""
-        old = await self._recorded(stretch, sequence)
-        ask = Ask(stretch, sequence, old.token)
-        if old.token is None:
-            return ask
-        answer = await self._ports.list_page(old.token, old.page_size)
-        if not isinstance(answer, Page):
-            return None
-        ids = self._ports.encode(answer).ids
-        is_same = old.first_id is None or old.first_id in ids or old.last_id in ids
-        return ask if is_same else None
-
-    async def _rewind(self, ask: Ask) -> Ask:
-        await self._ports.recorder.call(lambda: self._drop_pages(ask))
-        return self._walk.rewind(ask.stretch, ask.sequence, ask.token)
-
-    def _drop_pages(self, ask: Ask) -> None:
-        """Blocks. A walk from the start is counted in the spool: a resumed run has no more of them than another."""
-        spool, is_restart = self._ports.spool, ask.token is None
-        if is_restart and not spool.may_restart:
-            raise WalkLost(
-                "the API's page tokens expire faster than the list can be walked",
-                hint="nothing was published; more walkers, a higher rate or larger pages read it in less time",
-            )
-        spool.rewind(ask.stretch, ask.sequence, is_restart=is_restart)
-
-    async def _recorded(self, stretch: int, sequence: int) -> PageRecord:
-        record: PageRecord | None = None
-
-        def read() -> None:
-            nonlocal record
-            record = self._ports.spool.page(stretch, sequence)
-
-        await self._ports.recorder.call(read)
-        assert record is not None, "a stretch's pages are recorded before the next one is asked for"
-        return record
+        self._recovery.served(flight.ask, flight.page_size)
 
 
 def _cancel(flight: Flight | None) -> None:
