@@ -10,7 +10,7 @@ from syncer.crawl.spool import rejects_lines
 from syncer.errors import CoverageNotProven, GuardTripped
 from syncer.guards import Before, Limits, Now, find_tripped
 from syncer.model import counted
-from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, SETTLED_MARGIN_SECONDS, VANISHED_MAX, Look, Probe
+from syncer.probing import LOCAL_CLOCK_ERROR_SECONDS, VANISHED_MAX, Look, Probe
 from syncer.proving import Proven, StagingTask, stage_and_prove
 from syncer.reconcile import confirm_missing
 from syncer.run import Run
@@ -19,6 +19,7 @@ from syncer.snapshot.gone import Gone
 from syncer.snapshot.manifest import ReconciliationFacts
 from syncer.snapshot.sinks import SinkOptions
 from syncer.snapshot.staging import Staging
+from syncer.walked_users import SETTLED_MARGIN_SECONDS
 
 DAY_SECONDS = 86_400.0
 

@@ -6,21 +6,17 @@ What the answers mean is decided in ``crawl.probe``; here are the requests, thei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 from syncer.crawl.crawler import ListUnstable, first_error
 from syncer.crawl.probe import ANEW, PAGES_TINY, Glance, Met, Seen, choose_few, choose_pages, follow_ups, judge_places
 from syncer.crawl.spool import Spool
-from syncer.crawl.spool_tables import SortedPage
 from syncer.errors import GaveUp
 from syncer.model import Encode, EncodedPage, ListPage, Page, PageRecord, Token
-from syncer.snapshot.columns import digest_ids, newest_update, unpack
+from syncer.snapshot.columns import digest_ids, newest_update
+from syncer.walked_users import WalkedUsers, users_of
 
-SETTLED_MARGIN_SECONDS = 600.0
-"""Room for what a service's machines disagree on about the time."""
 LOCAL_CLOCK_ERROR_SECONDS = 86_400.0
 """How wrong this machine's clock may be."""
 ROUNDS_MAX = 4
@@ -31,11 +27,6 @@ PAGES_ENOUGH = 8
 """Pages, or all there are, after which a look may end where the service gives up."""
 PIECES_MAX = 4
 """Answers for one page: services may serve fewer users than were asked for, and none at all."""
-LOOKUPS_MAX = 16
-"""Users looked for in the whole spool: those that were met neither on the same page nor on the ones beside it."""
-LOOKUP_PAGES_MAX = 64
-"""Pages read for one of them. In a list whose order is not that of ids all pages may hold it, and it bears no
-witness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +230,7 @@ class Probe:
 
     def _walk(self, glances: Sequence[Glance]) -> tuple[dict[str, list[Met]], dict[tuple[int, int], float]]:
         """Where the walk met the users on these pages, and what the service's clock had passed at pages it read."""
-        reading = _Reading(self._spool, self._with_lines, {user.id for glance in glances for user in glance.users})
+        reading = WalkedUsers(self._spool, self._with_lines, {user.id for glance in glances for user in glance.users})
         if self._is_whole:
             reading.read_all()
         else:
@@ -270,70 +261,5 @@ class _Asker:
         return answers
 
 
-class _Reading:
-    """Pages of the spool, looked through for some users."""
-
-    def __init__(self, spool: Spool, with_lines: bool, wanted: Set[str]) -> None:
-        self.found: dict[str, list[Met]] = {}
-        self._spool = spool
-        self._with_lines = with_lines
-        self._wanted = wanted
-        self._known: set[int] = set()
-        self._newest: list[tuple[int, tuple[int, int], float]] = []
-        """For each page read: its request number, its place, and its newest time."""
-
-    def read_all(self) -> None:
-        for page in self._spool.sorted_pages():
-            self._read(page)
-        for user_id in self._wanted:
-            self.found.setdefault(user_id, [])
-
-    def read_beside(self, glances: Iterable[Glance]) -> None:
-        """The pages themselves, the ones beside them, and the starts of the stretches that they lead to."""
-        for glance in glances:
-            record = self._spool.page(*glance.place)
-            near = [(glance.stretch, glance.sequence + step) for step in (-1, 0, 1)]
-            for place in [*near, (record.stitch, 0)] if record and record.stitch is not None else near:
-                if (page := self._spool.stored_page(*place)) is not None:
-                    self._read(page)
-
-    def look_up(self, ids: Iterable[str]) -> None:
-        """Users met on none of these pages, in the whole spool: some of them, where few pages can hold them."""
-        unknown = sorted({user_id for user_id in ids if user_id not in self.found})
-        for user_id in unknown[:LOOKUPS_MAX]:
-            pages = list(islice(self._spool.pages_around(user_id), LOOKUP_PAGES_MAX + 1))
-            if len(pages) <= LOOKUP_PAGES_MAX:
-                for page in pages:
-                    self._read(page)
-                self.found.setdefault(user_id, [])
-
-    def clock(self) -> dict[tuple[int, int], float]:
-        """What the service's clock had surely passed when the walk asked for each page."""
-        passed, found = float("-inf"), {}
-        for _, place, newest in sorted(self._newest):
-            passed = max(passed, newest - SETTLED_MARGIN_SECONDS)
-            found[place] = passed
-        return found
-
-    def _read(self, page: SortedPage) -> None:
-        if page.page in self._known:
-            return
-        self._known.add(page.page)
-        batch: Any = unpack(self._spool.payload(page), with_lines=self._with_lines)
-        users = _users_of(batch)
-        self._newest.append((page.asked, (page.stretch, page.sequence), max(user.updated_at for user in users)))
-        for row, user in enumerate(users):
-            if user.id in self._wanted:
-                met = Met(page.stretch, page.sequence, row, user.updated_at, row == len(users) - 1)
-                self.found.setdefault(user.id, []).append(met)
-
-
 def _seen(encoded: EncodedPage) -> list[Seen]:
-    return _users_of(encoded.batch)
-
-
-def _users_of(batch: Any) -> list[Seen]:
-    """The users of a page's columns, in list order; times in seconds since 1970."""
-    created, updated = (batch.column(name).cast("int64").to_pylist() for name in ("created_at", "updated_at"))
-    ids = batch.column("id").to_pylist()
-    return [Seen(i, c / 1e6, u / 1e6) for i, c, u in zip(ids, created, updated, strict=True)]
+    return users_of(encoded.batch)

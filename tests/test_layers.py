@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ("errors", "model", "credentials")
 ROOMS = ("api", "crawl", "snapshot", "load", "bulk", "emulator", "commands")
 SETTINGS = ("accounts", "config_file", "options", "durations", "suggestions", "api.base_url")
-STAGES = ("run", "opening", "judging", "publishing", "proving", "probing", "reconcile")
+STAGES = ("run", "opening", "judging", "publishing", "proving", "probing", "walked_users", "reconcile")
 RUN = ("crawl", "snapshot", "lock", "state", "version", "guards", *STAGES, *SHARED)
 MAY_IMPORT = {
     **dict.fromkeys(SHARED, SHARED),
