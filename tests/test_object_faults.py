@@ -20,7 +20,8 @@ from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.object_address import Patience, connect, parse_address
 from syncer.snapshot.object_store import ObjectStore
-from syncer.snapshot.publish import clean_up, publish, read_pointer
+from syncer.snapshot.pointer import read_pointer
+from syncer.snapshot.publish import clean_up, publish
 from tests import clouds
 from tests.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, chunked, make_users, spool, stage_snapshot

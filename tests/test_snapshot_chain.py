@@ -16,7 +16,8 @@ from syncer.snapshot.chain import check_place, check_previous
 from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Manifest, Previous
 from syncer.snapshot.manifest_json import build, parse
-from syncer.snapshot.publish import build_pointer, publication, publish
+from syncer.snapshot.pointer import build_pointer
+from syncer.snapshot.publish import publication, publish
 from syncer.snapshot.signing import KeySigner
 from syncer.snapshot.sshsig import TrustedKeys
 from syncer.snapshot.store import FileMissing

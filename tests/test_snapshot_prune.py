@@ -14,8 +14,9 @@ import pytest
 from syncer.snapshot import layout
 from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest_json import build, parse
+from syncer.snapshot.pointer import read_pointer
 from syncer.snapshot.prune import UNREADABLE, PrunePlan, plan_account, removal
-from syncer.snapshot.publish import publication, publish, read_pointer
+from syncer.snapshot.publish import publication, publish
 from syncer.snapshot.retention import LATEST, NOT_KEPT, Decision, Policy
 from syncer.snapshot.staging import reserve_snapshot_id
 from syncer.snapshot.verify import verify_snapshot

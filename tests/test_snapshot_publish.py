@@ -13,16 +13,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import orjson
 import pytest
 
 from syncer.errors import DataRefused, StorageFailed
 from syncer.snapshot import files, layout
-from syncer.snapshot.catalog import load_latest
 from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Manifest, RejectsFacts
 from syncer.snapshot.manifest_json import build, parse
-from syncer.snapshot.publish import publication, publish, read_pointer
+from syncer.snapshot.pointer import read_pointer
+from syncer.snapshot.publish import publication, publish
 from syncer.snapshot.verify import verify_snapshot
 from tests.failing_os import FailingOs, ShortOs
 from tests.publish_crash import OLD, begin, stage, wrongs
@@ -92,25 +91,6 @@ def test_steps_come_in_the_order_of_the_promise(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_pointer_never_goes_back_in_time(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    publish(store, staged(store))
-    publish(store, staged(store, OLD))
-    assert read_pointer(store, ACCOUNT) == SNAPSHOT
-    latest = load_latest(store, ACCOUNT)
-    assert latest is not None
-    assert latest.manifest.snapshot_id == SNAPSHOT
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"snapshot_id":"later"}', b'{"snapshot_id":7}'])
-def test_a_pointer_that_cannot_be_read_is_replaced(tmp_path: Path, content: bytes) -> None:
-    store = LocalStore(tmp_path)
-    store.put_new(LATEST, content)
-    assert read_pointer(store, ACCOUNT) is None
-    publish(store, staged(store))
-    assert read_pointer(store, ACCOUNT) == SNAPSHOT
-
-
 def test_a_manifest_of_another_run_is_never_replaced(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     publish(store, staged(store, count=30))
@@ -133,52 +113,6 @@ def test_a_manifest_that_appears_while_publishing_wins(tmp_path: Path) -> None:
         step.run()
     assert (tmp_path / NEW_MANIFEST).read_bytes() == b"{}"
     assert read_pointer(store, ACCOUNT) is None
-
-
-def _flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-@pytest.mark.parametrize("damage", [_flip, _cut, Path.unlink])
-@pytest.mark.parametrize(
-    "name", ["parquet/part-00000.parquet", "ndjson/part-00001.ndjson.zst", "pages.parquet", "rejects.ndjson"]
-)
-def test_a_staged_file_that_is_not_what_was_written_stops_it(
-    tmp_path: Path, damage: Callable[[Path], None], name: str
-) -> None:
-    store = LocalStore(tmp_path)
-    manifest = stage_snapshot(store, spool([chunked(make_users(100), 20)]), rejects=[b"{}\n"])
-    damage(tmp_path / layout.staging_folder(ACCOUNT, SNAPSHOT) / name)
-    with pytest.raises((DataRefused, StorageFailed)):
-        publish(store, manifest)
-    assert {path.partition("/")[0] for path in tree(tmp_path)} == {".staging"}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda m: replace(m, users=49), "the staged parquet parts hold 50 users instead of 49"),
-        (lambda m: replace(m, deleted_users=9), "the staged parts hold 4 deleted users instead of 9"),
-        (lambda m: replace(m, files=(replace(m.files[0], rows=51), *m.files[1:])), "has 50 rows instead of 51"),
-        (lambda m: replace(m, files=(*m.files[:-1], replace(m.files[-1], rows=51))), "has 50 rows instead of 51"),
-        (lambda m: replace(m, files=(replace(m.files[0], max_id="x"), *m.files[1:])), "other smallest and largest ids"),
-        (lambda m: replace(m, files=(m.files[0], *m.files)), "is not in strictly ascending order of ids"),
-    ],
-)
-def test_a_manifest_that_says_more_than_the_parts_hold_is_not_published(
-    tmp_path: Path, change: Callable[[Manifest], Manifest], message: str
-) -> None:
-    store = LocalStore(tmp_path)
-    with pytest.raises(DataRefused) as caught:
-        publish(store, change(staged(store)))
-    assert message in caught.value.message
-    assert {path.partition("/")[0] for path in tree(tmp_path)} == {".staging"}
 
 
 def test_older_leftovers_of_the_account_are_cleaned_up_and_others_stay(tmp_path: Path) -> None:
@@ -305,12 +239,6 @@ def test_readers_may_read_what_the_umask_allows(tmp_path: Path) -> None:
         os.umask(before)
     modes = {p.is_dir(): p.stat().st_mode & 0o777 for p in (tmp_path / "root").rglob("*")}
     assert modes == {True: 0o755, False: 0o644}
-
-
-def test_the_pointer_is_plain_json(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    publish(store, staged(store))
-    assert orjson.loads(store.read(LATEST))["manifest"] == NEW_MANIFEST
 
 
 def test_parts_that_were_removed_before_the_commit_are_missed(tmp_path: Path) -> None:

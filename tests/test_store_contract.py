@@ -21,8 +21,9 @@ from syncer.snapshot.history import check_account
 from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.object_address import Patience, connect, parse_address
 from syncer.snapshot.object_store import ObjectStore
+from syncer.snapshot.pointer import move_pointer, read_pointer
 from syncer.snapshot.prune import plan_account, removal
-from syncer.snapshot.publish import move_pointer, publication, publish, read_pointer
+from syncer.snapshot.publish import publication, publish
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.retention import Policy
 from syncer.snapshot.staging import reserve_snapshot_id

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from syncer.commands.main import main
 from syncer.snapshot import layout
-from syncer.snapshot.publish import build_pointer
+from syncer.snapshot.pointer import build_pointer
 from syncer.snapshot.signing import KeySigner
 from syncer.snapshot.tree_file import TreeSink
 from tests.golden.make import PLAIN, SIGNED, SIGNER

@@ -14,7 +14,7 @@ from syncer.snapshot import layout, signing
 from syncer.snapshot.catalog import is_known, list_known_ids
 from syncer.snapshot.manifest import Manifest, Previous
 from syncer.snapshot.manifest_json import parse
-from syncer.snapshot.publish import build_pointer, read_pointer
+from syncer.snapshot.pointer import build_pointer, read_pointer
 from syncer.snapshot.sshsig import SignatureFault, TrustedKeys, fingerprint
 from syncer.snapshot.store import FileMissing, Store
 

@@ -16,7 +16,8 @@ from syncer.errors import SnapshotMismatch
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import list_snapshot_ids, load_snapshot
 from syncer.snapshot.manifest import Manifest
-from syncer.snapshot.publish import Step, move_pointer
+from syncer.snapshot.pointer import move_pointer
+from syncer.snapshot.publish import Step
 from syncer.snapshot.retention import Dated, Decision, Policy, plan_prune
 from syncer.snapshot.store import Store
 

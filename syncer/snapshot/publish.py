@@ -1,31 +1,26 @@
 """Making a staged snapshot visible: every step in the order that leaves readers with the old state or the new one.
 
-Parts are re-opened and checked, then renamed into place; the manifest is the commit; the pointer comes after it. Each
-step may be run again: after a kill between any two, publishing once more finishes.
+What is staged is checked, then renamed into place; the manifest is the commit; the pointer comes after it. Each step
+may be run again: after a kill between any two, publishing once more finishes.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-import orjson
-
 from syncer.errors import DataRefused, SnapshotMismatch, StorageFailed
 from syncer.snapshot import layout
 from syncer.snapshot.catalog import list_snapshot_ids
 from syncer.snapshot.layout import Format
-from syncer.snapshot.manifest import FileFacts, Manifest
-from syncer.snapshot.manifest_json import build, dump_json, parse
-from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file, read_ids, read_ndjson
+from syncer.snapshot.manifest import Manifest
+from syncer.snapshot.manifest_json import build, parse
+from syncer.snapshot.pointer import move_pointer
+from syncer.snapshot.staged_check import check_staged
 from syncer.snapshot.staging import Staging
-from syncer.snapshot.store import FileMissing, Store
-
-_POINTER_TRIES = 2
-"""Once more than none: two changes between our reading and writing are no coincidence."""
+from syncer.snapshot.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ def publication(
             if after_previous
             else []
         ),
-        Step("check what is staged", lambda: _check_staged(staging, manifest)),
+        Step("check what is staged", lambda: check_staged(staging, manifest)),
         *(Step(f"place {form}", partial(_place_parts, staging, form)) for form in manifest.formats),
         *_changes_steps(staging, manifest),
         Step("place the page index", lambda: _place_file(store, staging.pages, manifest.page_index.path)),
@@ -102,61 +97,6 @@ def clean_up(store: Store, account_sid: str, up_to: str) -> None:
             store.remove(f"{layout.staging_account_folder(account_sid)}/{name}")
     store.sweep(layout.account_folder(account_sid))
     store.sweep(layout.snapshot_folder(account_sid, up_to))
-
-
-def _check_staged(staging: Staging, manifest: Manifest) -> None:
-    """Re-open everything: a writer's word that it has written is not enough."""
-    for form in manifest.formats:
-        deleted, largest_id = 0, None
-        for facts in manifest.files:
-            if facts.format == form:
-                part = _check_part(staging, facts, manifest, largest_id)
-                deleted, largest_id = deleted + part.deleted, part.largest
-        if form == "parquet" and deleted != manifest.deleted_users:
-            raise DataRefused(f"the staged parts hold {deleted} deleted users instead of {manifest.deleted_users}")
-        rows = sum(facts.rows for facts in manifest.files if facts.format == form)
-        if rows != manifest.users:
-            raise DataRefused(f"the staged {form} parts hold {rows} users instead of {manifest.users}")
-    for facts in manifest.changes.files if manifest.changes else ():
-        _check_small(staging, f"{staging.changes}/{facts.path.rpartition('/')[2]}", facts.path, facts.sha256)
-    _check_small(staging, staging.pages, manifest.page_index.path, manifest.page_index.sha256)
-    if manifest.tree:
-        _check_small(staging, staging.tree, manifest.tree.path, manifest.tree.sha256)
-    if manifest.rejects.path and manifest.rejects.sha256:
-        _check_small(staging, staging.rejects, manifest.rejects.path, manifest.rejects.sha256)
-
-
-def _check_part(staging: Staging, facts: FileFacts, manifest: Manifest, after: str | None) -> Ids:
-    staged = f"{staging.parts(facts.format)}/{facts.path.rpartition('/')[2]}"
-    part = Ids(after=after)
-    try:
-        with staging.store.open(_present(staging.store, staged, facts.path)) as file:
-            check_bytes(file, facts)
-            if facts.format == "parquet":
-                for ids, deleted in read_ids(file, facts, manifest.ndjson_compression):
-                    part.add(ids, deleted)
-                check_counts(part, facts)
-            else:  # its lines lay beside the Parquet rows in memory: counting them is enough, verify reads them
-                _check_lines(sum(map(len, read_ndjson(file, manifest.ndjson_compression))), facts)
-    except PartFault as fault:
-        raise DataRefused(f"the staged part {facts.path} {fault}", hint="nothing was published; run again") from None
-    return part
-
-
-def _check_lines(lines: int, facts: FileFacts) -> None:
-    if lines != facts.rows:
-        raise PartFault(f"has {lines} rows instead of {facts.rows}")
-
-
-def _check_small(staging: Staging, staged: str, final: str, sha256: str) -> None:
-    with staging.store.open(_present(staging.store, staged, final)) as file:
-        if hash_file(file)[1] != sha256:
-            raise DataRefused(f"the staged file {final} has another sha256", hint="nothing was published; run again")
-
-
-def _present(store: Store, staged: str, final: str) -> str:
-    """A killed try may have placed it already."""
-    return staged if store.exists(staged) else final
 
 
 def _place_parts(staging: Staging, form: Format) -> None:
@@ -264,44 +204,3 @@ def _expect_ours(store: Store, manifest: Manifest) -> None:
             f"another run published the snapshot {manifest.snapshot_id} of account {manifest.account_sid}",
             hint="nothing was changed; run again with --fresh",
         )
-
-
-def move_pointer(store: Store, manifest: Manifest) -> None:
-    """Let ``latest.json`` name this snapshot, unless it names a newer one: it never goes back in time."""
-    path = layout.latest_path(manifest.account_sid)
-    target = layout.manifest_path(manifest.account_sid, manifest.snapshot_id)
-    sha256 = hashlib.sha256(store.read(target)).hexdigest()
-    pointer = build_pointer(manifest.account_sid, manifest.snapshot_id, sha256)
-    for _ in range(_POINTER_TRIES):
-        there = store.read_version(path)
-        if there and (_named_by(there[0]) or "") > manifest.snapshot_id:
-            return
-        if store.put_version(path, pointer, there[1] if there else None):
-            return
-    raise StorageFailed(
-        f"{path} was changed by others while it was to name {manifest.snapshot_id}",
-        hint="the snapshot is published; run again to move the pointer",
-    )
-
-
-def build_pointer(account_sid: str, snapshot_id: str, sha256: str) -> bytes:
-    """The content of ``latest.json``: the same snapshot gives the same bytes. ``sha256`` is the manifest's, in hex."""
-    target = layout.manifest_path(account_sid, snapshot_id)
-    return dump_json({"version": 1, "snapshot_id": snapshot_id, "manifest": target, "sha256": sha256})
-
-
-def read_pointer(store: Store, account_sid: str) -> str | None:
-    """The snapshot that ``latest.json`` names; None when it is not there or cannot be read: manifests say the same."""
-    try:
-        return _named_by(store.read(layout.latest_path(account_sid)))
-    except FileMissing:
-        return None
-
-
-def _named_by(content: bytes) -> str | None:
-    try:
-        pointer = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    named = pointer.get("snapshot_id") if isinstance(pointer, dict) else None
-    return named if isinstance(named, str) and layout.is_snapshot_id(named) else None
