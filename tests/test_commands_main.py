@@ -13,7 +13,6 @@ from syncer.commands.main import COMMANDS, main
 from syncer.errors import GaveUp, SnapshotMismatch
 from syncer.version import VERSION
 
-NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
 NO_SECRETS = "a secret is never taken from the command line: set TWILIO_AUTH_TOKEN, or name a file in [[accounts]]"
 
 
@@ -45,7 +44,7 @@ def test_help_and_version_load_nothing_heavy(flag: str) -> None:
     [
         ([], "the following arguments are required: COMMAND; see syncer --help"),
         (["exprot"], "there is no command 'exprot' (did you mean export?); see syncer --help"),
-        (["zzz"], f"there is no command 'zzz': there are {', '.join(NAMES)}; see syncer --help"),
+        (["zzz"], f"there is no command 'zzz': there are {', '.join(COMMANDS)}; see syncer --help"),
         (
             ["export", "--page-sise", "3"],
             "syncer export has no option --page-sise (did you mean --page-size?); see syncer export --help",
