@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -71,13 +70,18 @@ def hash_file(file: BinaryIO, size_expected: int | None = None) -> tuple[int, st
     return size, sha256.hexdigest()
 
 
+def bytes_problem(file: BinaryIO, size: int, sha256: str) -> str:
+    """A half sentence that follows the file's name; empty when size and hash are right. It is at its start again."""
+    found_size, found_sha256 = hash_file(file, size)
+    if found_size != size:
+        return f"has {found_size} bytes instead of {size}"
+    return "" if found_sha256 == sha256 else "has another sha256"
+
+
 def check_bytes(file: BinaryIO, facts: FileFacts) -> None:
     """Size and sha256. Raises PartFault. The file is at its start again afterwards."""
-    size, sha256 = hash_file(file, facts.bytes)
-    if size != facts.bytes:
-        raise PartFault(f"has {size} bytes instead of {facts.bytes}")
-    if sha256 != facts.sha256:
-        raise PartFault("has another sha256")
+    if problem := bytes_problem(file, facts.bytes, facts.sha256):
+        raise PartFault(problem)
 
 
 def check_counts(ids: Ids, facts: FileFacts) -> None:
@@ -120,26 +124,6 @@ def read_ndjson(file: BinaryIO, compression: Compression) -> Iterator[list[bytes
         yield lines
     if rest:
         raise PartFault("does not end with a line end")
-
-
-def ndjson_ids(lines: list[bytes]) -> Any:
-    """The ids of some lines as an Arrow array, and how many users are deleted. Raises PartFault."""
-    try:
-        users = [orjson.loads(line) for line in lines]
-        ids = pa.array([user["id"] for user in users], pa.string())
-        return ids, sum(user.get("deletedAt") is not None for user in users)
-    except (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException):
-        raise PartFault("holds a line that is not a user") from None
-
-
-def read_ids(file: BinaryIO, facts: FileFacts, compression: Compression) -> Iterator[tuple[Any, int]]:
-    """Ids of a part of either format, as Arrow arrays with the number of deleted users among them. Raises PartFault."""
-    if facts.format == "parquet":
-        for batch in read_parquet(file, ("id", "deleted_at")):
-            yield batch.column("id"), batch.num_rows - batch.column("deleted_at").null_count
-    else:
-        for lines in read_ndjson(file, compression):
-            yield ndjson_ids(lines)
 
 
 def _blocks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from syncer.errors import DataRefused
 from syncer.snapshot.manifest import FileFacts, Manifest
-from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file, read_ids, read_ndjson
+from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file, read_ndjson, read_parquet
 from syncer.snapshot.staging import Staging
 from syncer.snapshot.store import Store
 
@@ -41,8 +41,8 @@ def _check_part(staging: Staging, facts: FileFacts, manifest: Manifest, after: s
         with staging.store.open(_present(staging.store, staged, facts.path)) as file:
             check_bytes(file, facts)
             if facts.format == "parquet":
-                for ids, deleted in read_ids(file, facts, manifest.ndjson_compression):
-                    part.add(ids, deleted)
+                for batch in read_parquet(file, ("id", "deleted_at")):
+                    part.add(batch.column("id"), batch.num_rows - batch.column("deleted_at").null_count)
                 check_counts(part, facts)
             else:  # its lines lay beside the Parquet rows in memory: counting them is enough, verify reads them
                 _check_lines(sum(map(len, read_ndjson(file, manifest.ndjson_compression))), facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,10 +17,11 @@ from syncer.snapshot.catalog import Published, load_snapshot
 from syncer.snapshot.change_files import read_changes
 from syncer.snapshot.diff import Diff
 from syncer.snapshot.manifest import ChangesFacts, FileFacts, Manifest
-from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts
+from syncer.snapshot.part_readers import Ids
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.store import FileMissing, Store
-from syncer.snapshot.verify_files import absence, verdict
+from syncer.snapshot.verify_files import verdict
+from syncer.snapshot.verify_part import check_part
 from syncer.snapshot.windows import pairs
 
 _NOW = ("created", "updated", "deleted", "returned", "unchanged")
@@ -72,22 +73,17 @@ def _words(counts: dict[str, int]) -> str:
 
 
 def _read_part(store: Store, facts: FileFacts, reading: _Reading) -> Check:
-    part = Ids(after=reading.largest_id)
-    try:
-        with store.open(facts.path) as file:
-            check_bytes(file, facts)
-            for batch in read_changes(file):
-                part.add(batch.column("id"), 0)
-                found = pc.value_counts(batch.column("change")).to_pylist()
-                reading.counts.update({pair["values"]: pair["counts"] for pair in found})
-            check_counts(part, facts)
-    except PartFault as fault:
-        return Check(facts.path, False, f"the part {fault}")
-    except FileMissing:
-        return Check(facts.path, False, f"the part {absence(store, facts.path)}")
-    finally:
-        reading.largest_id = part.largest
-    return Check(facts.path, True, f"{facts.rows} changes, {facts.bytes} bytes, sha256 as in the manifest")
+    ids = Ids(after=reading.largest_id)
+
+    def read(file: BinaryIO) -> None:
+        for batch in read_changes(file):
+            ids.add(batch.column("id"), 0)
+            found = pc.value_counts(batch.column("change")).to_pylist()
+            reading.counts.update({pair["values"]: pair["counts"] for pair in found})
+
+    check = check_part(store, facts, ids, read, "changes")
+    reading.largest_id = ids.largest
+    return check
 
 
 def _compare(store: Store, manifest: Manifest, facts: ChangesFacts) -> Check:

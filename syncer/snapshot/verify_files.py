@@ -12,7 +12,7 @@ from syncer.errors import SnapshotMismatch
 from syncer.model import Check
 from syncer.snapshot import layout
 from syncer.snapshot.manifest import Manifest, RejectsFacts
-from syncer.snapshot.part_readers import BYTES_AT_ONCE, hash_file
+from syncer.snapshot.part_readers import BYTES_AT_ONCE, bytes_problem
 from syncer.snapshot.store import FileMissing, Store
 from syncer.snapshot.tree_file import read_tree, root_of_table
 
@@ -32,14 +32,6 @@ def verdict(name: str, problems: list[str], well: str) -> Check:
 def absence(store: Store, path: str) -> str:
     """A half sentence about a file that could not be opened."""
     return "is not a file" if store.exists(path) else "is not there"
-
-
-def bytes_problem(file: BinaryIO, size: int, sha256: str) -> str:
-    """A half sentence that follows the file's name; empty when size and hash are right."""
-    found_size, found_sha256 = hash_file(file, size)
-    if found_size != size:
-        return f"has {found_size} bytes instead of {size}"
-    return "" if found_sha256 == sha256 else "has another sha256"
 
 
 def check_folders(store: Store, manifest: Manifest) -> Check:

@@ -15,8 +15,9 @@ from syncer.snapshot import layout
 from syncer.snapshot.manifest import Manifest
 from syncer.snapshot.page_cover import PageCover, PageSpan
 from syncer.snapshot.pages import read_page_columns
+from syncer.snapshot.part_readers import bytes_problem
 from syncer.snapshot.store import FileMissing, Store
-from syncer.snapshot.verify_files import absence, bytes_problem, verdict
+from syncer.snapshot.verify_files import absence, verdict
 
 _SPAN_COLUMNS = ("stretch", "sequence", "users", "rejects", "min_id", "max_id", "digest")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -13,10 +13,11 @@ from syncer.snapshot.hash_tree import ALGORITHM, LEAF_ROWS, Leaf, RowHasher
 from syncer.snapshot.layout import Format
 from syncer.snapshot.manifest import ADDED_MAX, FileFacts, Manifest
 from syncer.snapshot.page_cover import PageCover
-from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts
+from syncer.snapshot.part_readers import Ids
 from syncer.snapshot.reading import read_part
-from syncer.snapshot.store import FileMissing, Store
-from syncer.snapshot.verify_files import absence, verdict
+from syncer.snapshot.store import Store
+from syncer.snapshot.verify_files import verdict
+from syncer.snapshot.verify_part import check_part
 
 
 @dataclass(slots=True)
@@ -58,24 +59,19 @@ def read_format(store: Store, manifest: Manifest, form: Format, cover: PageCover
 
 
 def _read_part(store: Store, manifest: Manifest, facts: FileFacts, reading: Reading, cover: PageCover | None) -> Check:
-    part = Ids(after=reading.largest_id)
-    try:
-        with store.open(facts.path) as file:
-            check_bytes(file, facts)
-            for batch in read_part(file, facts, manifest):
-                part.add(batch.column("id"), batch.num_rows - batch.column("deleted_at").null_count)
-                reading.note(reading.hasher.add(pa.Table.from_batches([batch])))
-                _take(batch.column("id"), reading, cover, manifest.added)
-            check_counts(part, facts)
-    except PartFault as fault:
-        return Check(facts.path, False, f"the part {fault}")
-    except FileMissing:
-        return Check(facts.path, False, f"the part {absence(store, facts.path)}")
-    finally:
-        reading.rows += part.rows
-        reading.deleted += part.deleted
-        reading.largest_id = part.largest
-    return Check(facts.path, True, f"{facts.rows} rows, {facts.bytes} bytes, sha256 as in the manifest")
+    ids = Ids(after=reading.largest_id)
+
+    def read(file: BinaryIO) -> None:
+        for batch in read_part(file, facts, manifest):
+            ids.add(batch.column("id"), batch.num_rows - batch.column("deleted_at").null_count)
+            reading.note(reading.hasher.add(pa.Table.from_batches([batch])))
+            _take(batch.column("id"), reading, cover, manifest.added)
+
+    check = check_part(store, facts, ids, read, "rows")
+    reading.rows += ids.rows
+    reading.deleted += ids.deleted
+    reading.largest_id = ids.largest
+    return check
 
 
 def _take(column: Any, reading: Reading, cover: PageCover | None, added: frozenset[str]) -> None:
