@@ -207,6 +207,9 @@ class Counters:
     """Users are asked for one by one: there are no pages to tell of."""
 
 
+RunBlocking = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs a blocking call somewhere and waits for it: a thread in the product, in line where time is simulated."""
+
 Send = Callable[["WireRequest"], Awaitable["WireResponse"]]
 """The wire. Raises only ``WireFailed``."""
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from syncer.crawl.recorder import RunBlocking, in_line
+from syncer.crawl.recorder import in_line
 from syncer.crawl.spool import RunFacts, Spool
 from syncer.guards import Contract
-from syncer.model import Check, Counters, FetchUser, ListPage
+from syncer.model import Check, Counters, FetchUser, ListPage, RunBlocking
 from syncer.snapshot.catalog import Published
 from syncer.snapshot.erased_ids import IsErased
 from syncer.snapshot.fetched import FetchedUser

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import orjson
 
-from syncer.bulk.journal import Journal, RunBlocking
+from syncer.bulk.journal import Journal
 from syncer.errors import StorageFailed
+from syncer.model import RunBlocking
 
 SUFFIX = ".syncer-partial"
 _LINES_AT_ONCE = 4096

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from syncer.errors import LockHeld, StorageFailed
-
-RunBlocking = Callable[[Callable[[], None]], Awaitable[None]]
+from syncer.model import RunBlocking
 
 
 class Journal:

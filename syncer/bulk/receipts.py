@@ -13,8 +13,9 @@ from typing import Literal, get_args
 
 import orjson
 
-from syncer.bulk.journal import Journal, RunBlocking
+from syncer.bulk.journal import Journal
 from syncer.errors import StorageFailed, UsageError
+from syncer.model import RunBlocking
 
 Outcome = Literal["accepted", "already_absent", "presumed", "failed"]
 FINAL: frozenset[str] = frozenset({"accepted", "already_absent", "presumed"})

@@ -6,13 +6,10 @@ Order matters: a stretch may only be recorded as stitched after the page it was 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from syncer.crawl.spool import Entry, Spool
-from syncer.model import Counters
-
-RunBlocking = Callable[[Callable[[], None]], Awaitable[None]]
-"""Runs a blocking call somewhere and waits for it: a thread in the product, in line where time is simulated."""
+from syncer.model import Counters, RunBlocking
 
 
 async def in_line(work: Callable[[], None]) -> None:
