@@ -12,7 +12,7 @@ READY := $(VENV)/.installed-by-make
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/bulk/plan.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/load/plan.py,syncer/load/source.py,syncer/load/statements.py,syncer/load/target.py,syncer/load/vendor_sql.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/erased_ids.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/manifest_json.py,syncer/snapshot/proof_check.py,syncer/snapshot/proof_file.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/suggestions.py,syncer/summary.py,syncer/api/attempts.py,syncer/api/endings.py,syncer/snapshot/columns.py,syncer/snapshot/exact.py,syncer/snapshot/page_cover.py,syncer/snapshot/page_text.py,syncer/snapshot/times.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format coverage bitflips campaign campaign-limits simulate simulate-twice simulate-offsets simulate-campaigns simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load bench-stores debian-packages crash crash-erase crash-load readme lock clean
+.PHONY: help demo test check lint format coverage bitflips campaign campaign-limits simulate simulate-twice simulate-offsets simulate-campaigns simulate-million bench bench-peers bench-long bench-diff bench-parallel bench-load bench-stores profile debian-packages crash crash-erase crash-load readme lock clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ bench: $(READY) ## measure the product against the floor, over sizes, latencies 
 
 bench-peers: $(READY) ## measure other tools beside it, each in its own environment: minutes
 	@$(BIN)/python -m benchmarks peers
+
+profile: $(READY) ## sample an export of a million users, and draw where its processor time goes
+	@$(BIN)/python -m benchmarks.profile
 
 bench-long: $(READY) ## up to 10,000,000 users
 	@$(BIN)/python -m benchmarks long

@@ -42,8 +42,8 @@ def measure(place: Place) -> dict[str, Any]:
 
 
 def _contestants(work: Path) -> list[Contestant]:
-    found = [_script(name, _environment(work, room), program) for name, (room, program) in PEERS.items()]
-    return [*found, _singer(_environment(work, "singer"), _environment(work, "jsonl"))]
+    found = [_script(name, pinned_environment(work, room), program) for name, (room, program) in PEERS.items()]
+    return [*found, _singer(pinned_environment(work, "singer"), pinned_environment(work, "jsonl"))]
 
 
 def _script(name: str, python: Path, program: str) -> Contestant:
@@ -69,7 +69,7 @@ def _singer(tap: Path, target: Path) -> Contestant:
     return Contestant("Singer SDK + target-jsonl", command)
 
 
-def _environment(work: Path, name: str) -> Path:
+def pinned_environment(work: Path, name: str) -> Path:
     """The environment's Python; made once for the pinned versions, and its modules compiled."""
     folder = work / "env" / name
     python, pins = folder / "bin" / "python", HERE / "peers" / f"{name}.txt"
