@@ -84,6 +84,7 @@ async def _crawl_until_proven(run: Run) -> Proven:
 
 async def _crawl(run: Run) -> None:
     request, ports = run.request, run.ports
+    ports.counters.phase = "crawling"
     recorder = Recorder(run.spool, ports.run_blocking, ports.counters, append=ports.append)
     crawler = Crawler(
         Walk(run.spool.stretches()),

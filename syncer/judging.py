@@ -39,6 +39,7 @@ async def prove_run(run: Run) -> Proven:
 async def _look_back(run: Run, proven: Proven) -> Proven:
     """Ask some pages again: page tokens that are no places let users slip by unseen."""
     request, ports = run.request, run.ports
+    ports.counters.phase = "looking back"
     vanished = proven.gone.ids if proven.gone else ()
     probe = Probe(run.spool, with_lines=run.facts.with_lines, vanished=vanished)
     is_still = _is_still(run, proven)

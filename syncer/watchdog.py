@@ -13,20 +13,22 @@ from syncer.model import Counters
 
 NO_PROGRESS_SECONDS = 600.0
 LOOK_SECONDS = 5.0
+ASKING = frozenset({"crawling", "looking back", "confirming"})
+"""The phases in which a run asks; in all others it works on files."""
 
 
 async def watch_progress(
     counters: Counters, closed_until: Callable[[], float], limit_seconds: float = NO_PROGRESS_SECONDS
 ) -> None:
-    """Raise GaveUp when a crawl neither asks nor receives anything for so long; time at a closed door does not count.
+    """Raise GaveUp when a run that should ask neither asks nor receives anything for so long.
 
-    ``closed_until`` gives loop time. Runs until cancelled.
+    Time at a closed door does not count. ``closed_until`` gives loop time. Runs until cancelled.
     """
     loop = asyncio.get_running_loop()
     seen, since = (-1, -1), loop.time()
     while True:
         now = (counters.pages, counters.requests)
-        if now != seen or counters.phase != "crawling" or loop.time() < closed_until():
+        if now != seen or counters.phase not in ASKING or loop.time() < closed_until():
             seen, since = now, loop.time()
         elif loop.time() - since > limit_seconds:
             waiting = counters.waiting_for or "an answer"

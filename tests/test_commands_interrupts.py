@@ -160,6 +160,28 @@ def test_a_library_that_does_not_return_is_left_where_it_stands() -> None:
     assert (done.returncode, done.stderr) == (4, "syncer: error: too late\n")
 
 
+def test_a_loop_that_is_held_by_a_library_ends_at_a_signal_and_after_a_deadline() -> None:
+    program = (
+        "import hashlib; from syncer.commands import interrupts; from syncer.errors import GaveUp\n"
+        "interrupts.STOP_SECONDS = 0.3\n"
+        "async def work():\n"
+        "    print('begun', flush=True)\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)\n"
+        "with interrupts.ended_after({seconds}, GaveUp('too late')):\n"
+        "    interrupts.run_async(work)\n"
+    )
+    for seconds, number, code in ((60, signal.SIGTERM, 143), (60, signal.SIGINT, 130), (0.1, None, 4)):
+        command = [sys.executable, "-c", program.format(seconds=seconds)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            if number is not None:
+                process.send_signal(number)
+            assert process.wait(20) == code
+            assert process.stderr is not None
+            assert process.stderr.read() == ("" if number else "syncer: error: too late\n")
+
+
 def test_an_interrupt_before_there_is_a_command_leaves_no_traceback() -> None:
     code = (
         "import os, signal\nimport syncer.__main__ as program\nimport syncer.commands.main as commands\n"

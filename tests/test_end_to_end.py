@@ -341,6 +341,28 @@ def test_faults_that_come_and_go_do_not_change_the_snapshot(tmp_path: Path) -> N
         assert seen_by_duckdb(tmp_path) == as_rows(running.truth())
 
 
+HANGING = """
+import os, sys, threading, time
+from syncer.commands import interrupts, main
+interrupts.STOP_SECONDS = 1.0
+os.fsync = lambda _: threading.current_thread() is threading.main_thread() or time.sleep(600)
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def test_the_deadline_ends_a_run_whose_disk_does_not_answer(tmp_path: Path) -> None:
+    with emulator("--users", "400") as running:
+        flags = export_flags(running.url, tmp_path, "--page-size", "50")
+        command = [sys.executable, "-c", HANGING, *flags, "--deadline", "3s"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment())
+        assert done.returncode == 4, done.stderr
+        assert "the deadline of 3.0 s has passed, and what was at work then does not stop" in done.stderr
+        assert len(running.lists()) >= 8
+        asked = len(running.lists())
+        assert export(running.url, tmp_path, "--page-size", "50")["snapshots"][0]["users"] == 400
+        assert len(running.lists()) - asked <= 8 + 2
+
+
 def test_the_deadline_ends_a_run_and_keeps_its_progress(tmp_path: Path) -> None:
     with emulator("--users", "5000", "--latency", "100") as running:
         done = syncer(*export_flags(running.url, tmp_path, "--page-size", "50", "--deadline", "2s"))

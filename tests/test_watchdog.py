@@ -36,8 +36,9 @@ def ended_after(
     return run_virtual(main())
 
 
-def test_a_run_without_requests_or_pages_is_ended_soon_after_the_limit() -> None:
-    assert 600 <= ended_after(Counters(phase="crawling")) <= 611
+@pytest.mark.parametrize("phase", ["crawling", "looking back", "confirming"])
+def test_a_run_without_requests_or_pages_is_ended_soon_after_the_limit(phase: str) -> None:
+    assert 600 <= ended_after(Counters(phase=phase)) <= 611
 
 
 def test_the_error_says_what_the_run_was_waiting_for() -> None:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncer.commands.settings import Subparsers, add_setting_flags, settings_of
-from syncer.errors import LockHeld, SyncerError, UsageError
+from syncer.durations import show_duration
+from syncer.errors import GaveUp, LockHeld, SyncerError, UsageError
 from syncer.lock import refuse_if_held
 from syncer.logs import tell
 from syncer.state import AccountState
@@ -90,15 +91,24 @@ def run(args: argparse.Namespace) -> int:
     results: Sequence[Exported] = ()
     failures: Sequence[Failure] = _at_work_already(settings)
     if not failures:
-        from syncer.commands.interrupts import run_async
+        from syncer.commands.interrupts import ended_after, run_async
 
-        results, failures = run_async(lambda: _export_all(settings, args))
+        with ended_after(settings.deadline, _hangs(settings)):
+            results, failures = run_async(lambda: _export_all(settings, args))
     if args.json:
         write_out(render_json(results, failures))
     _tell(results, failures, as_json=args.json)
     if len(settings.accounts) == 1 and failures:
         raise _OwnCode(failures[0])
     return exit_code_of(results, failures)
+
+
+def _hangs(settings: Settings) -> GaveUp:
+    return GaveUp(
+        f"the deadline of {show_duration(settings.deadline)} has passed, and what was at work then does not stop",
+        hint=f"look whether {settings.destination} and {settings.state_dir} answer; progress is kept, run again to"
+        " resume",
+    )
 
 
 def _at_work_already(settings: Settings) -> Sequence[Failure]:

@@ -89,7 +89,7 @@ async def _within_deadline(
         if not deadline.expired():
             raise
         raise GaveUp(
-            f"the deadline of {show_duration(settings.deadline)} has passed",
+            f"the deadline of {show_duration(settings.deadline)} has passed while {counters.phase}",
             hint="progress is kept, run again to resume",
         ) from None
 

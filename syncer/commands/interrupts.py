@@ -95,8 +95,8 @@ def _watched() -> Iterator[None]:
 
 def _watch(reader: int) -> None:
     first = _next_signal(reader, None)
-    if first and _next_signal(reader, STOP_SECONDS) != 0:
-        os._exit(128 + first)
+    if first and (second := _next_signal(reader, STOP_SECONDS)) != 0:
+        os._exit(128 + (second or first))
 
 
 def _next_signal(reader: int, patience_seconds: float | None) -> int | None:
@@ -125,11 +125,8 @@ def within(seconds: float, too_late: SyncerError) -> Iterator[None]:
         rung.append(number)
         raise _Late
 
-    last = threading.Timer(seconds + STOP_SECONDS, _end, (too_late,))
-    last.daemon = True
-    with _handling(ring, (signal.SIGALRM,)):
+    with ended_after(seconds, too_late), _handling(ring, (signal.SIGALRM,)):
         try:
-            last.start()
             signal.setitimer(signal.ITIMER_REAL, seconds)
             yield
         except BaseException:
@@ -138,7 +135,21 @@ def within(seconds: float, too_late: SyncerError) -> Iterator[None]:
             raise
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            last.cancel()
+
+
+@contextmanager
+def ended_after(seconds: float, too_late: SyncerError) -> Iterator[None]:
+    """Ends the process where it stands, STOP_SECONDS after a deadline that the block keeps by itself if it can.
+
+    A disk that never answers holds a thread, or the loop, and nothing in them can keep a deadline then.
+    """
+    last = threading.Timer(seconds + STOP_SECONDS, _end, (too_late,))
+    last.daemon = True
+    last.start()
+    try:
+        yield
+    finally:
+        last.cancel()
 
 
 def _end(too_late: SyncerError) -> None:
@@ -163,7 +174,7 @@ def run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(task.cancel)
 
-        with _handling(ask_to_stop):
+        with _watched(), _handling(ask_to_stop):
             try:
                 return loop.run_until_complete(task)
             except BaseException as error:
