@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime
 
-from syncer.crawl.spool import rejects_lines
+from syncer.crawl.recorded_pages import rejects_lines
 from syncer.errors import CoverageNotProven, GuardTripped
 from syncer.guards import Before, Limits, Now, find_tripped
 from syncer.model import counted

@@ -13,8 +13,9 @@ from typing import Any
 
 from syncer.crawl.crawler import ListUnstable
 from syncer.crawl.proof import Coverage, find_order, prove_coverage
+from syncer.crawl.recorded_pages import rejects_lines
 from syncer.crawl.repeats import Repeats, find_displaced, judge_repeats
-from syncer.crawl.spool import PageRepeated, Spool, rejects_lines
+from syncer.crawl.spool import PageRepeated, Spool
 from syncer.crawl.spool_tables import SortedPage
 from syncer.errors import CoverageNotProven
 from syncer.model import Check, counted

@@ -13,7 +13,8 @@ import pytest
 
 from syncer.crawl import spool as spool_module
 from syncer.crawl.plan import Plan, PlannedStretch, plan_sequential
-from syncer.crawl.spool import Entry, PageRepeated, RunFacts, Spool, rejects_lines
+from syncer.crawl.recorded_pages import rejects_lines
+from syncer.crawl.spool import Entry, PageRepeated, RunFacts, Spool
 from syncer.crawl.spool_tables import NOWHERE, SortedPage
 from syncer.crawl.walk import Stretch
 from syncer.errors import CoverageNotProven, StorageFailed

@@ -42,7 +42,7 @@ HOMES = {
     "adbc_driver_postgresql": ("load.into_postgres",),
     "deltalake": ("load.into_delta",),
     "pyiceberg": ("load.into_iceberg",),
-    "sqlite3": ("crawl.spool", "snapshot.disk_sort"),
+    "sqlite3": ("crawl.spool_database", "snapshot.disk_sort"),
 }
 FORBIDDEN_NAMES = {"core", "utils", "util", "common", "helpers", "base"}
 
