@@ -48,6 +48,7 @@ def run_chunk(seeds: Iterable[int], campaign: str, with_digest: bool) -> tuple[l
     logging.disable(logging.CRITICAL)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    gc.collect()
     gc.freeze()  # what is loaded by now stays: only what the seeds leave behind is looked through
     signal.signal(signal.SIGPROF, _too_long)
     done, failed = [], []
