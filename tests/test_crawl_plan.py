@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,10 @@ def index(pages: int, *, page_size: int = 10) -> Iterator[PageRecord]:
         yield PageRecord(
             0, n, n, token, following, None if following else "null", page_size, 10, 0, "a", "b", "a", "b", b""
         )
+
+
+def numbered(pages: int) -> Iterator[tuple[int, PageRecord]]:
+    return enumerate(index(pages))
 
 
 def test_a_sequential_plan_is_one_stretch_from_the_start() -> None:
@@ -40,6 +45,18 @@ def test_entries_are_tokens_of_the_index_at_the_planned_distance() -> None:
         PlannedStretch(Token("t6"), 3, "b"),
         PlannedStretch(Token("t9"), None, "b"),
     )
+
+
+def test_no_two_entries_stand_in_one_place() -> None:
+    pages = [replace(page, users=0, first_id=None, last_id=None) if 3 <= n < 8 else page for n, page in numbered(12)]
+    plan = plan_stretches(pages, pages_total=12, walkers=2, page_size=10)
+    assert [s.entry for s in plan.stretches] == [None, "t3", "t9"]
+
+
+def test_the_user_before_an_entry_is_told_only_by_the_page_that_named_it() -> None:
+    overlapping = [replace(page, next=Token("x")) if n == 5 else page for n, page in numbered(12)]
+    plan = plan_stretches(overlapping, pages_total=12, walkers=2, page_size=10)
+    assert [(s.entry, s.after) for s in plan.stretches[1:]] == [("t3", "b"), ("t6", None), ("t9", "b")]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def plan_stretches(previous: Iterable[PageRecord], *, pages_total: int, walkers:
 
 def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_size: int) -> Plan:
     chosen: list[tuple[Token | None, int, str | None]] = [(None, 0, None)]
-    last_id: str | None = None
+    before: PageRecord | None = None
+    has_users = False  # since the last entry: two of one place would never meet
     seen: set[Token] = set()
     length, longer = divmod(pages_total, count)
     for position, record in enumerate(previous):
@@ -73,11 +74,13 @@ def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_s
                 f"the last snapshot was crawled with {record.page_size} users a page, not {page_size};"
                 f" page_size = {record.page_size} would let more walkers share the list"
             )
-        due = len(chosen) * length + min(len(chosen), longer)
-        if position >= due and position > 0 and record.token is not None and record.token not in seen:
+        due = max(len(chosen) * length + min(len(chosen), longer), chosen[-1][1] + length)
+        if position >= due and has_users and record.token is not None and record.token not in seen:
             seen.add(record.token)
-            chosen.append((record.token, position, last_id))
-        last_id = None if record.rejects else record.last_id
+            chosen.append((record.token, position, _user_before(before, record.token)))
+            has_users = False
+        has_users |= record.users > 0
+        before = record
     pages = [following[1] - here[1] for here, following in pairwise(chosen)]
     stretches = [
         PlannedStretch(entry, known, after) for (entry, _, after), known in zip(chosen, [*pages, None], strict=True)
@@ -85,3 +88,11 @@ def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_s
     if len(stretches) < 2:
         return plan_sequential("the last snapshot's page index holds no entries")
     return Plan(tuple(stretches), "")
+
+
+def _user_before(before: PageRecord | None, token: Token) -> str | None:
+    """The user after whom a token stands, where the page before it in the index is the one that named it: the last page
+    of a stretch may reach over the start of the next one."""
+    if before is None or before.next != token or before.rejects:
+        return None
+    return before.last_id
