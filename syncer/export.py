@@ -20,7 +20,8 @@ from syncer.proving import Proven
 from syncer.publishing import publish_run
 from syncer.run import REFUSED, REFUSED_BY_GUARD, ExportPorts, ExportRequest, ExportResult, Run
 from syncer.snapshot.catalog import Published
-from syncer.snapshot.columns import make_encoder, pack
+from syncer.snapshot.columns import make_encoder
+from syncer.snapshot.payload import pack
 from syncer.snapshot.publish import expect_newest
 
 

@@ -19,7 +19,6 @@ from syncer.crawl.spool import PageRepeated, Spool
 from syncer.crawl.spool_tables import SortedPage
 from syncer.errors import CoverageNotProven
 from syncer.model import Check, counted
-from syncer.snapshot.columns import unpack
 from syncer.snapshot.erased_ids import IsErased, ids_in
 from syncer.snapshot.fetched import FetchedUser
 from syncer.snapshot.fields import FieldNames
@@ -29,6 +28,7 @@ from syncer.snapshot.layout import Format
 from syncer.snapshot.left_out import LeftOut, erased_of, named_by_pages
 from syncer.snapshot.manifest import ChangesFacts, FileFacts, Manifest, Order, PageIndexFacts, RejectsFacts, TreeFacts
 from syncer.snapshot.merge import Merge, MergeFacts
+from syncer.snapshot.payload import unpack
 from syncer.snapshot.sinks import SinkOptions, write_parts
 from syncer.snapshot.staging import Staging
 

@@ -9,7 +9,7 @@ from typing import Any
 from syncer.crawl.probe import Glance, Met, Seen
 from syncer.crawl.spool import Spool
 from syncer.crawl.spool_tables import SortedPage
-from syncer.snapshot.columns import unpack
+from syncer.snapshot.payload import unpack
 
 SETTLED_MARGIN_SECONDS = 600.0
 """Room for what a service's machines disagree on about the time."""

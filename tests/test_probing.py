@@ -15,7 +15,8 @@ from syncer.crawl.spool import Entry, RunFacts, Spool
 from syncer.errors import GaveUp
 from syncer.model import ApiError, ListAnswer, Page, PageRecord, Token, TokenRefused
 from syncer.probing import Look, Probe
-from syncer.snapshot.columns import make_encoder, pack
+from syncer.snapshot.columns import make_encoder
+from syncer.snapshot.payload import pack
 from tests.virtual_time import run_virtual
 
 SIZE = 10

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncer.errors import ContractBroken, StorageFailed
+from syncer.errors import ContractBroken
 from syncer.model import Reject
-from syncer.snapshot.columns import ID_CHARACTERS_MAX, make_encoder, pack, unknown_fields, unpack
+from syncer.snapshot.columns import make_encoder, unknown_fields
+from syncer.snapshot.page_text import ID_CHARACTERS_MAX
+from syncer.snapshot.payload import pack, unpack
 from tests.snapshot_data import make_page, make_users, page_of
 
 TIME = "2026-01-02T03:04:05Z"
@@ -163,21 +165,6 @@ def test_a_user_nested_too_deeply_to_be_written_again_is_refused(depth: int) -> 
     deep = "[" * depth + "]" * depth
     with pytest.raises(ContractBroken, match="nested deeper"):
         encode_json(text_of('"a"', f'"deep":{deep}'))
-
-
-@pytest.mark.parametrize("with_lines", [True, False])
-def test_packed_columns_come_back_the_same(with_lines: bool) -> None:
-    batch = make_encoder(with_lines=with_lines)(make_page(make_users(20))).batch
-    assert unpack(pack(batch), with_lines=with_lines).equals(batch)
-
-
-def test_short_bytes_and_those_for_other_formats_are_refused() -> None:
-    packed = pack(ENCODE(make_page(make_users(2))).batch)
-    for end in range(len(packed)):
-        with pytest.raises(StorageFailed, match="is damaged"):
-            unpack(packed[:end], with_lines=True)
-    with pytest.raises(StorageFailed, match="was written for other formats"):
-        unpack(packed, with_lines=False)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -1,4 +1,4 @@
-"""From a page of users to columns and back to bytes. Pure: no I/O, no clock.
+"""From a page of users to columns. Pure: no I/O, no clock.
 
 Nothing is dropped in silence: a field the schema does not know goes to ``extra``, a user that breaks the contract is a
 reject.
@@ -7,7 +7,6 @@ reject.
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from syncer.errors import StorageFailed
 from syncer.model import Encode, EncodedPage, Page, Reject
 from syncer.snapshot.exact import dump_row, holds_doubtful_number, read_exact_users
 from syncer.snapshot.page_text import ID_CHARACTERS_MAX, TextColumns
+from syncer.snapshot.rejects import CONTROL_CHARACTER, sort_out
 from syncer.snapshot.times import TIME, read_times
 
 USER_SCHEMA: Any = pa.schema(
@@ -39,11 +38,6 @@ FIELDS_MAX = 256
 SEEN_MAX = 1024
 _KNOWN = frozenset({"id", "createdAt", "updatedAt", "deletedAt"})
 _DOUBT = (AttributeError, KeyError, TypeError, ValueError, pa.ArrowException)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_HEADER = struct.Struct("<4sBI")
-_MAGIC = b"SYP2"
-_ZSTD: Any = pa.Codec("zstd", compression_level=-10)
-"""Half of level 1's time both ways, as fast as lz4 and smaller: 41 bytes a user, where level 1 takes 35."""
 
 _Users = Sequence[dict[str, Any]]
 
@@ -75,7 +69,7 @@ def make_encoder(*, with_lines: bool, seen: set[str] | None = None) -> Encode:
         try:
             ids, batch = _encode_clean(accepted, page.body, with_lines)
         except _DOUBT:
-            accepted, rejects = _sort_out(read_exact_users(page.body))
+            accepted, rejects = sort_out(read_exact_users(page.body))
             ids, batch = _encode_clean(accepted, page.body, with_lines)
         if seen is not None and len(seen) < SEEN_MAX and batch.column("extra").null_count < len(accepted):
             seen.update(*accepted)
@@ -109,33 +103,8 @@ def newest_update(batch: Any) -> float:
     return newest / 1e6 if newest is not None else 0.0
 
 
-def pack(batch: Any) -> bytes:
-    """Bytes of a page's columns; whoever keeps them sees to it that they stay the same."""
-    raw = batch.serialize()
-    body: bytes = _ZSTD.compress(raw, asbytes=True)
-    return _HEADER.pack(_MAGIC, batch.num_columns, raw.size) + body
-
-
-def unpack(data: bytes, *, with_lines: bool) -> Any:
-    """The columns again. Raises StorageFailed when the bytes are not what ``pack`` made, or for other formats."""
-    wanted = schema(with_lines=with_lines)
-    if len(data) < _HEADER.size or not data.startswith(_MAGIC):
-        raise _damaged("is damaged")
-    _, columns, raw_size = _HEADER.unpack_from(data)
-    if columns != len(wanted):
-        raise _damaged("was written for other formats")
-    try:
-        return pa.ipc.read_record_batch(_ZSTD.decompress(memoryview(data)[_HEADER.size :], raw_size), wanted)
-    except (pa.ArrowException, OSError, ValueError):
-        raise _damaged("is damaged") from None
-
-
-def _damaged(what: str) -> StorageFailed:
-    return StorageFailed(f"a page in the spool {what}", hint="start over with --fresh")
-
-
 def _encode_clean(users: _Users, body: bytes, with_lines: bool) -> tuple[list[str], Any]:
-    """Columns of users without fault; any doubt is an exception, and then ``_sort_out`` names the user."""
+    """Columns of users without fault; any doubt is an exception, and then ``sort_out`` names the user."""
     ids = [user["id"] for user in users]
     id_column = pa.array(ids, pa.string())
     _check_ids(ids, id_column, body)
@@ -163,7 +132,7 @@ def _check_ids(ids: list[str], column: Any, body: bytes) -> None:
         raise ValueError("an id is empty or too long")
     # JSON allows control characters in strings only as escapes, apart from DEL and, beyond ASCII, C1.
     may_hold_control = b"\\" in body or not body.isascii() or b"\x7f" in body
-    if may_hold_control and _CONTROL.search("".join(ids)):
+    if may_hold_control and CONTROL_CHARACTER.search("".join(ids)):
         raise ValueError("an id holds a control character")
 
 
@@ -239,46 +208,3 @@ def _one_text(blob: bytes) -> Any:
     return pa.Array.from_buffers(
         pa.string(), 1, [None, pa.py_buffer(struct.pack("<ii", 0, len(blob))), pa.py_buffer(blob)]
     )
-
-
-def _sort_out(users: list[Any]) -> tuple[list[dict[str, Any]], tuple[Reject, ...]]:
-    reasons = [_shape_fault(user) for user in users]
-    for name in ("createdAt", "updatedAt", "deletedAt"):
-        open_rows = [row for row, reason in enumerate(reasons) if not reason and users[row].get(name) is not None]
-        for row in _unreadable_times(users, name, open_rows):
-            reasons[row] = f"{name} is not a readable time"
-    rejects = tuple(Reject(row, reason, dump_row(users[row])) for row, reason in enumerate(reasons) if reason)
-    return [user for user, reason in zip(users, reasons, strict=True) if not reason], rejects
-
-
-def _shape_fault(user: Any) -> str:
-    if not isinstance(user, dict):
-        return "not an object"
-    fault = _id_fault(user["id"]) if "id" in user else "there is no id"
-    for name in ("createdAt", "updatedAt"):
-        fault = fault or ("" if user.get(name) is not None else f"there is no {name}")
-    for name in ("createdAt", "updatedAt", "deletedAt"):
-        fault = fault or ("" if isinstance(user.get(name), str | None) else f"{name} is not a string")
-    return fault
-
-
-def _id_fault(value: Any) -> str:
-    if not isinstance(value, str):
-        return "id is not a string"
-    if not value:
-        return "id is empty"
-    if len(value) > ID_CHARACTERS_MAX:
-        return f"id is longer than {ID_CHARACTERS_MAX} characters"
-    return "id holds a control character" if _CONTROL.search(value) else ""
-
-
-def _unreadable_times(users: list[Any], name: str, rows: list[int]) -> list[int]:
-    """Rows whose time Arrow refuses; by halves, as one bad value fails a whole array."""
-    try:
-        _times([users[row][name] for row in rows])
-    except pa.ArrowInvalid:
-        if len(rows) == 1:
-            return rows
-        middle = len(rows) // 2
-        return _unreadable_times(users, name, rows[:middle]) + _unreadable_times(users, name, rows[middle:])
-    return []
