@@ -85,8 +85,8 @@ def account_chosen(settings: Settings, sid: str | None) -> Account:
 def connect(settings: Settings, account: Account, counters: Counters) -> AbstractAsyncContextManager[Client]:
     """The account's client, with the settings' limits."""
     from syncer.api.redact import secret_forms
-    from syncer.api.transport import Timeouts
     from syncer.client import Client
+    from syncer.commands.connecting import timeouts_of
     from syncer.logs import hide_from_logs
 
     hide_from_logs(secret_forms(account.credentials))
@@ -97,7 +97,7 @@ def connect(settings: Settings, account: Account, counters: Counters) -> Abstrac
         rate=settings.rate,
         concurrency=settings.concurrency,
         deadline_seconds=settings.deadline,
-        timeouts=Timeouts(settings.request_timeout, settings.connect_timeout, settings.read_timeout),
+        timeouts=timeouts_of(settings),
         ca_file=settings.ca_file,
         counters=counters,
     )

@@ -151,26 +151,14 @@ def _service(settings: Settings, account: Account) -> Finding:
 async def _ask_for_one_user(settings: Settings, account: Account) -> None:
     import asyncio
 
-    from syncer.api.account import open_client
     from syncer.api.redact import secret_forms
-    from syncer.api.transport import Timeouts
+    from syncer.commands.connecting import connect_account
     from syncer.logs import hide_from_logs
     from syncer.model import Counters, Page
-    from syncer.version import VERSION
 
     hide_from_logs(secret_forms(account.credentials))
-    async with open_client(
-        settings.base_url,
-        account.credentials,
-        rate=settings.rate,
-        concurrency=1,
-        user_agent=f"syncer/{VERSION}",
-        counters=Counters(),
-        deadline_at=asyncio.get_running_loop().time() + REQUEST_SECONDS_MAX,
-        timeouts=Timeouts(settings.request_timeout, settings.connect_timeout, settings.read_timeout),
-        ca_file=settings.ca_file,
-        compression=settings.compressed_answers,
-    ) as client:
+    deadline_at = asyncio.get_running_loop().time() + REQUEST_SECONDS_MAX
+    async with connect_account(settings, account, Counters(), concurrency=1, deadline_at=deadline_at) as client:
         try:
             async with asyncio.timeout(REQUEST_SECONDS_MAX):
                 answer = await client.list_page(None, 1)

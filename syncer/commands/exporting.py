@@ -14,12 +14,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from syncer.accounts import Account
-from syncer.api.account import open_client
 from syncer.api.client import Client
 from syncer.api.protocol import Gone
-from syncer.api.transport import Timeouts
 from syncer.blocking import BlockingThread
 from syncer.bulk.ledger import read_erased
+from syncer.commands.connecting import connect_account
 from syncer.config import Settings
 from syncer.durations import show_duration
 from syncer.errors import GaveUp, SyncerError
@@ -32,7 +31,6 @@ from syncer.snapshot.page_text import find_users
 from syncer.snapshot.signing import load_signer
 from syncer.state import AccountState
 from syncer.summary import Failure
-from syncer.version import VERSION
 from syncer.watchdog import watch_progress
 
 log = logging.getLogger("syncer.export")
@@ -102,17 +100,12 @@ async def _export(
     places: asyncio.Semaphore,
     deadline_at: float | None,
 ) -> ExportResult:
-    connection = open_client(
-        settings.base_url,
-        account.credentials,
-        rate=settings.rate,
+    connection = connect_account(
+        settings,
+        account,
+        counters,
         concurrency=settings.concurrency,
-        user_agent=f"syncer/{VERSION}",
-        counters=counters,
         deadline_at=deadline_at,
-        timeouts=Timeouts(settings.request_timeout, settings.connect_timeout, settings.read_timeout),
-        ca_file=settings.ca_file,
-        compression=settings.compressed_answers,
         places=places,
         find_users=find_users,
     )

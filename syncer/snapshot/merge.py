@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from syncer.model import RepeatedUsers
 from syncer.snapshot.disk_sort import DiskSort
-from syncer.snapshot.pending import Pending, with_origin, without_origin
+from syncer.snapshot.pending import Origin, Pending, with_origin, without_origin
 from syncer.snapshot.repeats import RepeatCounter
 
 PENDING_ROWS_MAX = 131_072
@@ -27,19 +27,11 @@ COUNTED_ROWS = 16_384
 """Rows that are passed on at a time."""
 
 
-class StoredPage(Protocol):
+class StoredPage(Origin, Protocol):
     """A page in the spool that holds users."""
 
     @property
-    def stretch(self) -> int: ...
-    @property
-    def sequence(self) -> int: ...
-    @property
-    def asked(self) -> int: ...
-    @property
     def min_id(self) -> str: ...
-    @property
-    def max_id(self) -> str: ...
 
 
 P = TypeVar("P", bound=StoredPage)
