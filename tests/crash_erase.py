@@ -25,10 +25,10 @@ from syncer.commands.verifying import check_snapshot
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.reading import read_users
+from tests.children import in_child
 from tests.crash_export import STEPS_MAX, Steps
 from tests.erased_traces import found
 from tests.processes import SID, emulator, export
-from tests.publish_crash import in_child
 
 ERASED = (0, 29, 30, 31, 80, 119, 120, 199)
 """Places in the list: its ends, both sides of pages' borders, neighbours, one that was updated, one within."""

@@ -24,8 +24,8 @@ from typing import Any
 import syncer.commands.exporting
 import syncer.snapshot.verify  # noqa: F401  # imported before the forks, so that they are cheap
 from syncer.commands.main import main as syncer_main
+from tests.children import in_child
 from tests.processes import SECRET, SID, emulator, export_flags
-from tests.publish_crash import in_child
 
 USERS, PAGE_USERS, WALKERS = 700, 50, 3
 CHANGING = ("open", "write", "fsync", "mkdir", "rename", "replace", "link", "unlink", "remove", "rmdir", "ftruncate")

@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.children import in_child
 from tests.crash_export import Steps
 
 USERS, OLD_USERS, PART_ROWS = 20_000, 5_000, 2_048
@@ -161,23 +162,6 @@ _LOOKS: dict[str, Callable[[Path], Seen]] = {
 }
 
 
-def child(work: Callable[[], None], kill_after_seconds: float | None = None) -> int:
-    """Run it in a process of its own; 0, or less for a failure, or the signal it was killed with."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
-    if kill_after_seconds is not None:
-        time.sleep(kill_after_seconds)
-        os.kill(pid, signal.SIGKILL)  # a child that has ended by itself is still there to be waited for
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return -code if code < 0 else -abs(code)
-
-
 @dataclass(frozen=True)
 class States:
     """A table as it was before, the new load's steps and seconds, and the table after it."""
@@ -201,13 +185,13 @@ def prepare(case: Case, template: Path, snapshots: tuple[str, str]) -> States:
     """An old table, copied to ``template``; and what a load makes of it that nobody disturbs, the second time."""
     report, (old_id, new_id) = template.with_suffix(".json"), snapshots
     case.place.mkdir()
-    assert child(partial(case.load, old_id, report)) == 0
+    assert in_child(partial(case.load, old_id, report)) == 0
     old = seen(case, report)
     shutil.copytree(case.place, template)
     for _ in range(2):
         restore(case, template)
         began = time.monotonic()
-        assert child(partial(case.load, new_id, report)) == 0
+        assert in_child(partial(case.load, new_id, report)) == 0
         seconds = time.monotonic() - began
     return States(old, int(report.with_suffix(".steps").read_text()), seconds, seen(case, report))
 
@@ -218,7 +202,7 @@ def restore(case: Case, template: Path) -> None:
 
 
 def seen(case: Case, report: Path) -> dict[str, Any]:
-    assert child(partial(case.look, report)) == 0
+    assert in_child(partial(case.look, report)) == 0
     return dict(json.loads(report.read_bytes()))
 
 
@@ -230,12 +214,12 @@ def run_case(case: Case, template: Path, snapshots: tuple[str, str], steps: int,
     for step, seconds in kills:
         restore(case, template)
         when = f"killed before step {step}" if step else f"killed after {seconds:.3f} s"
-        killed += child(partial(case.load, snapshots[1], report, step), seconds) == signal.SIGKILL
+        killed += in_child(partial(case.load, snapshots[1], report, step), seconds) == signal.SIGKILL
         found = seen(case, report)
         if not states.is_whole(found):
             problems.append(f"{when}: a reader sees {found}")
         count["old" if found["said"] == states.old["said"] else "new"] += 1
-        again = child(partial(case.load_twice, snapshots[1], report))
+        again = in_child(partial(case.load_twice, snapshots[1], report))
         if again or json.loads(report.read_bytes()) != states.new:
             problems.append(f"{when}: the next loads ended with {again}: {report.read_text()}")
     shutil.rmtree(case.place)
@@ -254,9 +238,9 @@ def main(work: Path, steps: int, instants: int, names: list[str]) -> None:
 
     options = SinkOptions(part_rows=PART_ROWS, group_rows=PART_ROWS, frame_rows=PART_ROWS)
     exports = work / "exports"
-    assert child(lambda: (publish_users(exports, OLD_USERS, FIRST, options=options), None)[1]) == 0
+    assert in_child(lambda: (publish_users(exports, OLD_USERS, FIRST, options=options), None)[1]) == 0
     more = {"changed_each": 10, "skipped_each": 7}
-    assert child(lambda: (publish_users(exports, USERS, SECOND, options=options, **more), None)[1]) == 0  # type: ignore[arg-type]
+    assert in_child(lambda: (publish_users(exports, USERS, SECOND, options=options, **more), None)[1]) == 0  # type: ignore[arg-type]
     found = {}
     for name in names or CASES:
         case = Case(name, work / name.partition("-")[0], exports)

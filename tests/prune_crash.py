@@ -23,8 +23,9 @@ from syncer.snapshot.prune import plan_account, removal
 from syncer.snapshot.publish import publish
 from syncer.snapshot.retention import Policy
 from syncer.snapshot.verify import verify_snapshot
+from tests.children import in_child
 from tests.failing_os import DyingOs
-from tests.publish_crash import KILLED, in_child
+from tests.publish_crash import KILLED
 from tests.snapshot_data import ACCOUNT, chunked, make_users, spool, stage_snapshot, tree
 
 IDS = [f"202611{day}T020000Z" for day in (20, 21, 22, 23)]

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,25 +17,12 @@ from syncer.snapshot import files
 from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest_json import build, parse
 from syncer.snapshot.publish import publish
+from tests.children import in_child
 from tests.failing_os import DyingOs
 from tests.snapshot_data import ACCOUNT, SNAPSHOT, chunked, make_users, spool, stage_snapshot, tree
 
 OLD = "20261122T020000Z"
 KILLED = 9
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run it in a process of its own; the signal that killed it, or 0 when it came through."""
-    pid = os.fork()
-    if pid:
-        _, status = os.waitpid(pid, 0)
-        return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
-    try:
-        work()
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        os._exit(1)
-    os._exit(0)
 
 
 def stage(root: Path, draft: Path) -> None:

@@ -20,7 +20,7 @@ from syncer.crawl.spool import RunFacts, Spool
 from syncer.crawl.walk import Walk
 from syncer.errors import ContractBroken, CoverageNotProven, GaveUp, StorageFailed
 from syncer.model import ApiError, Counters, EncodedPage, ListAnswer, Page, Struggling, Token, TokenRefused
-from tests.virtual_time import run_virtual
+from tests.virtual_time import in_later_turn, run_virtual
 
 FACTS = RunFacts("AC1", "20261124T020000Z", "2026-11-24T02:00:00+00:00", "https://api.invalid/v1", False, "")
 
@@ -89,11 +89,7 @@ class Bench:
         async def main() -> None:
             nonlocal crawler
 
-            async def inline(work: Callable[[], None]) -> None:
-                await asyncio.sleep(0)
-                work()
-
-            recorder = Recorder(self.spool, inline, self.counters, append=inline)
+            recorder = Recorder(self.spool, in_later_turn, self.counters, append=in_later_turn)
             ports = Ports(self.service, encode, recorder, self.spool)
             walk = Walk(self.spool.stretches())
             crawler = Crawler(

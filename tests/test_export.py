@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from syncer.crawl.recorder import in_line
 from syncer.errors import CoverageNotProven, DataRefused, GaveUp, GuardTripped, LockHeld, StorageFailed, SyncerError
 from syncer.export import export_account
 from syncer.lock import hold_lock
@@ -19,7 +20,7 @@ from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.catalog import list_manifests
 from syncer.snapshot.local_store import LocalStore
 from syncer.state import AccountState
-from tests.virtual_time import run_virtual
+from tests.virtual_time import in_later_turn, run_virtual
 
 SID = "AC" + "a" * 32
 START = datetime(2026, 11, 24, 2, tzinfo=UTC)
@@ -77,11 +78,9 @@ class Account:
         )
         request = replace(request, **{**self.changes, **changes})  # type: ignore[arg-type]
 
-        async def inline(work: Callable[[], None]) -> None:
-            await asyncio.sleep(0)
-            work()
-
-        ports = ExportPorts(self.service, LocalStore(self.folder / "exports"), Counters(), lambda: self.now, inline)
+        ports = ExportPorts(
+            self.service, LocalStore(self.folder / "exports"), Counters(), lambda: self.now, in_later_turn
+        )
         self.service.asked.clear()
         return run_virtual(export_account(request, ports))
 
@@ -253,10 +252,7 @@ def test_a_run_that_was_killed_after_its_commit_is_only_tidied_up(account: Accou
             SID, "https://api.invalid/v1", "", AccountState(account.folder / "state"), ("parquet",), 10, 1
         )
 
-        async def inline(work: Callable[[], None]) -> None:
-            work()
-
-        ports = ExportPorts(account.service, Store(account.folder / "exports"), Counters(), lambda: START, inline)
+        ports = ExportPorts(account.service, Store(account.folder / "exports"), Counters(), lambda: START, in_line)
         await export_account(request, ports)
 
     with pytest.raises(Killed):
@@ -295,14 +291,11 @@ def test_what_a_faster_run_tidied_up_is_told_from_a_disk_that_fails(account: Acc
             raise StorageFailed("the folder is gone")
 
     async def export() -> None:
-        async def inline(work: Callable[[], None]) -> None:
-            work()
-
         state = AccountState(account.folder / "slow")
         request = ExportRequest(SID, "https://api.invalid/v1", "", state, ("parquet",), 10, 1)
         service = FakeList(account.service.ids)
         await export_account(
-            request, ExportPorts(service, Store(account.folder / "exports"), Counters(), lambda: START, inline)
+            request, ExportPorts(service, Store(account.folder / "exports"), Counters(), lambda: START, in_line)
         )
 
     with pytest.raises(SyncerError) as caught:

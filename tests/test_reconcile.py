@@ -25,7 +25,7 @@ from syncer.snapshot.pages import read_page_index
 from syncer.snapshot.reading import read_users
 from syncer.snapshot.verify import verify_snapshot
 from syncer.state import AccountState
-from tests.virtual_time import run_virtual
+from tests.virtual_time import in_later_turn, run_virtual
 
 SID = "AC" + "a" * 32
 START = datetime(2026, 11, 24, 2, tzinfo=UTC)
@@ -89,16 +89,12 @@ class Account:
         request = ExportRequest(SID, "https://api.invalid/v1", folder, state, ("parquet", "ndjson"), 10, 4)
         request = replace(request, **changes)  # type: ignore[arg-type]
 
-        async def inline(work: Callable[[], None]) -> None:
-            await asyncio.sleep(0)
-            work()
-
         ports = ExportPorts(
             self.service.list_page,
             self.store,
             Counters(),
             lambda: self.now,
-            inline,
+            in_later_turn,
             fetch_user=self.service.fetch_user,
         )
         self.now += timedelta(days=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -66,3 +66,9 @@ def run_virtual(coroutine: Coroutine[Any, Any, T], *, turns_max: int = 20_000_00
     """Run to the end on a fresh virtual clock. Raises ``NothingLeft`` instead of hanging."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(turns_max)) as runner:
         return runner.run(coroutine)
+
+
+async def in_later_turn(work: Callable[[], None]) -> None:
+    """Blocking work, without a thread; others have a turn before it."""
+    await asyncio.sleep(0)
+    work()
