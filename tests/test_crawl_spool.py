@@ -134,6 +134,17 @@ def test_a_suspect_stretch_is_walked_again_once(spool: Spool) -> None:
     assert not spool.mark_rewalked(0)
 
 
+def test_to_walk_the_first_stretch_again_is_a_walk_from_the_start_and_there_are_three(spool: Spool) -> None:
+    assert spool.mark_rewalked(1)
+    assert spool.number("restarts") == 0
+    for walks in (1, 2):
+        assert spool.mark_rewalked(0)
+        assert spool.number("restarts") == walks
+        spool.restart(FACTS, plan_sequential(""))
+        spool.set_numbers(restarts=walks)
+    assert not spool.mark_rewalked(0)
+
+
 def test_a_rewound_stretch_asks_again_from_there(spool: Spool) -> None:
     reject = Reject(2, "no id", b"{}")
     spool.record([entry(0, 0, None, "1", "ab", first="ab"), entry(0, 1, "1", "2", "cd", rejects=(reject,))], {})

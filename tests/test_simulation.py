@@ -35,6 +35,7 @@ PLANTED_SEEDS_MAX = 400
 FORMER_FAILURES = {
     6424: "a clock a day fast made a user look older than the run, and a sound list was refused",
     31558: "a walk begun anew, as its pages could not be trusted, looked like pages lost in an outage",
+    26567: "to walk the only stretch again was a fourth walk from the start",
 }
 FORMER_LOSSES = {
     32: "only deletions for a day: nothing told the age of a user never met, but later ones on the first page",

@@ -169,10 +169,16 @@ class Spool(RecordedPages):
                 self._db.execute("UPDATE stretches SET first_ids = '[]' WHERE stretch = ?", (stretch,))
 
     def mark_rewalked(self, stretch: int) -> bool:
-        """Drop a stretch's pages to walk it again; False when that was done before."""
+        """Drop a stretch's pages to walk it again; False when that was done before.
+
+        To walk the first one again is a new walk from the start, and counted as one.
+        """
         with self._db.transaction():
             done = self._db.execute("SELECT rewalked FROM stretches WHERE stretch = ?", (stretch,)).fetchone()[0]
+            done = done or (stretch == 0 and not self.may_restart)
             if not done:
+                if stretch == 0:
+                    self._count_restart()
                 self._db.execute("UPDATE stretches SET rewalked = 1, first_ids = '[]' WHERE stretch = ?", (stretch,))
                 self._delete_from(stretch, 0)
         return not done
