@@ -1,16 +1,13 @@
-"""An adversary with a hand in the destination: each change is found by `verify`, or docs/design.md lists it."""
+"""An adversary with a hand in one snapshot: each change is found by `verify`, or docs/design.md lists it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,108 +16,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from syncer.commands.main import main
 from syncer.snapshot import layout
-from syncer.snapshot.pointer import build_pointer
 from syncer.snapshot.signing import KeySigner
-from syncer.snapshot.tree_file import TreeSink
+from tests.adversary import FIRST, LATEST, PRUNED, TRUSTED, Adversary, drop_ndjson, found, golden_exports
 from tests.golden.make import PLAIN, SIGNED, SIGNER
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
-PRUNED, FIRST, LATEST = "20261121T020000Z", "20261122T020000Z", "20261123T020000Z"
 EVE = KeySigner(Ed25519PrivateKey.from_private_bytes(b"e" * 32))
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Adversary:
-    """Can write anything below ``root``; keeps every checksum right that stands in a file of theirs."""
-
-    root: Path
-    sid: str = SIGNED
-    snapshot_id: str = LATEST
-
-    def at(self, path: str) -> Path:
-        return self.root / path
-
-    @property
-    def manifest_path(self) -> Path:
-        return self.at(layout.manifest_path(self.sid, self.snapshot_id))
-
-    @property
-    def manifest(self) -> Json:
-        document: Json = orjson.loads(self.manifest_path.read_bytes())
-        return document
-
-    def rewrite(self, change: Callable[[Json], object]) -> None:
-        document = self.manifest
-        change(document)
-        self.manifest_path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-
-    def refresh(self) -> None:
-        """Sizes and hashes of all files, as they are now."""
-
-        def change(document: Json) -> None:
-            changes = document["changes"]["files"] if document["changes"] else []
-            for facts in [*document["files"], *changes, document["page_index"], document["tree"]]:
-                if self.at(facts["path"]).exists():
-                    data = self.at(facts["path"]).read_bytes()
-                    facts["bytes"], facts["sha256"] = len(data), hashlib.sha256(data).hexdigest()
-
-        self.rewrite(change)
-
-    def part(self, form: str = "parquet") -> Path:
-        return self.at(next(facts["path"] for facts in self.manifest["files"] if facts["format"] == form))
-
-    def rows(self) -> Any:
-        return pq.read_table(self.part(), partitioning=None)
-
-    def put_rows(self, table: Any) -> None:
-        pq.write_table(table, self.part(), compression="zstd", sorting_columns=[pq.SortingColumn(0)])
-        self.refresh()
-
-    def put_tree(self, table: Any) -> None:
-        """A tree over other rows, and its root."""
-        path = layout.tree_path(self.sid, self.snapshot_id)
-        self.at(path).unlink()
-        sink = TreeSink(self.at(path), path)
-        sink.write(table)
-        facts = sink.finish()
-        self.rewrite(lambda m: m.update(tree={**m["tree"], "root": facts.root, "leaves": facts.leaves}))
-        self.refresh()
-
-    def point(self) -> None:
-        """``latest.json`` at this manifest."""
-        sha256 = hashlib.sha256(self.manifest_path.read_bytes()).hexdigest()
-        self.at(layout.latest_path(self.sid)).write_bytes(build_pointer(self.sid, self.snapshot_id, sha256))
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(GOLDEN / "exports", tmp_path / "exports"))
+def plain(tmp_path: Path) -> Adversary:
+    return Adversary(golden_exports(tmp_path), PLAIN, PRUNED)
 
 
 @pytest.fixture
-def plain(root: Path) -> Adversary:
-    """One snapshot, unsigned, of one NDJSON and one Parquet part."""
-    return Adversary(root, PLAIN, PRUNED)
-
-
-@pytest.fixture
-def signed(root: Path) -> Adversary:
-    """The latest of three, one of them pruned."""
-    return Adversary(root)
-
-
-def found(adversary: Adversary, capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    """What `verify` says; empty when it says that all is well."""
-    args = args or ("--account", adversary.sid)
-    code = main(["verify", "--destination", str(adversary.root), *args])
-    error = capsys.readouterr().err
-    assert (code, bool(error)) in ((0, False), (8, True)), error
-    assert error.count("\n") <= 1
-    return error
-
-
-TRUSTED = ("--trusted-keys", str(GOLDEN / "trusted_keys"))
+def signed(tmp_path: Path) -> Adversary:
+    return Adversary(golden_exports(tmp_path))
 
 
 def other_time(table: Any) -> Any:
@@ -144,11 +54,6 @@ def test_a_value_changed_with_its_checksum_is_found_by_the_tree_and_by_the_other
     assert "formats_agree: the formats hold different users" in found(plain, capsys)
 
 
-def drop_ndjson(plain: Adversary) -> None:
-    shutil.rmtree(plain.part("ndjson").parent)
-    plain.rewrite(lambda m: m.update(formats=["parquet"], files=[f for f in m["files"] if f["format"] == "parquet"]))
-
-
 def test_data_checksum_tree_and_manifest_changed_together_are_found_by_the_pointer(
     plain: Adversary, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,14 +64,6 @@ def test_data_checksum_tree_and_manifest_changed_together_are_found_by_the_point
     plain.point()
     assert found(plain, capsys) == ""  # an only snapshot without a signature: docs/design.md says so
     assert "signature: this snapshot is not signed" in found(plain, capsys, "--account", PLAIN, *TRUSTED)
-
-
-def test_the_same_in_an_older_snapshot_is_found_by_the_next_one(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    older = Adversary(root, SIGNED, FIRST)
-    older.rewrite(lambda m: m["crawl"].update(requests=9))
-    older.manifest_path.with_name("manifest.json.sig").write_bytes(SIGNER.sign(older.manifest_path.read_bytes()))
-    assert f"next: {LATEST} names another manifest than this one" in found(older, capsys, FIRST, "--account", SIGNED)
-    assert f"previous: {layout.manifest_path(SIGNED, FIRST)} has changed since" in found(older, capsys)
 
 
 def test_a_signature_by_another_key_is_found_with_trusted_keys_alone(
@@ -323,124 +220,6 @@ def test_what_a_person_put_beside_a_manifest_is_said_and_no_failure(
     assert "folders: hold what the manifest names, and nothing else but trusted_keys\n" in capsys.readouterr().out
 
 
-def test_a_snapshot_of_another_account_or_another_night_is_found(
-    signed: Adversary, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    whole = signed.manifest_path.read_bytes()
-    for sid, snapshot_id in ((PLAIN, PRUNED), (SIGNED, FIRST)):
-        signed.manifest_path.write_bytes((root / layout.manifest_path(sid, snapshot_id)).read_bytes())
-        assert f"{layout.manifest_path(SIGNED, LATEST)} is the manifest of another snapshot" in found(signed, capsys)
-        error = found(signed, capsys, "--account", SIGNED, "--all")
-        assert f"next: cannot be told: the manifest of {LATEST} is that of another snapshot" in error
-    signed.manifest_path.write_bytes(whole)
-    older = Adversary(root, SIGNED, FIRST)
-    older.manifest_path.write_bytes(whole.replace(LATEST.encode(), FIRST.encode()))
-    shutil.copytree(signed.part().parent, older.part().parent, dirs_exist_ok=True)
-    assert "its times do not agree with its id" in found(older, capsys, "--account", SIGNED, FIRST)
-
-
-def test_a_signed_snapshot_under_a_later_id_is_found_by_its_signature(
-    signed: Adversary, capsys: pytest.CaptureFixture[str]
-) -> None:
-    replayed = Adversary(signed.root, SIGNED, "20261124T020000Z")
-    for path in [p for p in signed.root.rglob("*") if LATEST in str(p) and p.is_file()]:
-        copy = Path(str(path).replace(LATEST, "20261124T020000Z").replace("2026-11-23", "2026-11-24"))
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
-    text = (
-        replayed.manifest_path.read_text()
-        .replace(LATEST, "20261124T020000Z")
-        .replace("date=2026-11-23", "date=2026-11-24")
-    )
-    replayed.manifest_path.write_text(text)
-    replayed.point()
-    error = found(signed, capsys)
-    assert "is not a signature of this manifest" in error
-    assert f"next: 20261124T020000Z follows {FIRST}, and passes this snapshot over" in found(
-        signed, capsys, "--account", SIGNED, LATEST
-    )  # fmt: skip
-
-
-def test_a_pointer_that_was_moved_back_or_taken_away_is_found(
-    signed: Adversary, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Adversary(root, SIGNED, FIRST).point()
-    assert f"pointer: {layout.latest_path(SIGNED)} names {FIRST}, which is older" in found(signed, capsys)
-    (root / layout.latest_path(SIGNED)).unlink()
-    assert f"pointer: {layout.latest_path(SIGNED)} is not there" in found(signed, capsys)
-
-
-def test_a_newest_snapshot_that_was_taken_away_is_missed_by_the_pointer(
-    signed: Adversary, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.rmtree(signed.manifest_path.parent)
-    assert f"pointer: {layout.latest_path(SIGNED)} names {LATEST}" in found(signed, capsys)
-    Adversary(root, SIGNED, FIRST).point()
-    assert found(signed, capsys) == ""  # with the pointer it is as if it had never been: docs/design.md says so
-    assert f"{layout.data_folder('parquet', SIGNED, LATEST)} belongs to no snapshot" in found(
-        signed, capsys, "--account", SIGNED, "--all"
-    )
-
-
-def test_a_history_that_begins_later_than_it_did_is_said_and_no_failure(
-    signed: Adversary, capsys: pytest.CaptureFixture[str]
-) -> None:
-    signed.at(layout.pruned_path(SIGNED, PRUNED)).unlink()
-    assert main(["verify", "--destination", str(signed.root), "--account", SIGNED, FIRST]) == 0
-    assert f"previous: {PRUNED} is not there any more, and prune did not remove it" in capsys.readouterr().out
-
-
-def test_all_manifests_taken_away_is_no_clean_bill(signed: Adversary, capsys: pytest.CaptureFixture[str]) -> None:
-    for folder in signed.manifest_path.parent.parent.iterdir():
-        if folder.is_dir():
-            shutil.rmtree(folder)
-    error = found(signed, capsys, "--account", SIGNED, "--all")
-    assert f"the history of {SIGNED} is not whole: history: " in error
-    assert "no snapshot is" in error
-
-
-def test_changes_that_are_not_those_between_the_two_snapshots_are_found(
-    signed: Adversary, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = signed.at(signed.manifest["changes"]["files"][0]["path"])
-    table = pq.read_table(path, partitioning=None)
-    words = ["vanished" if word == "updated" else "updated" for word in table.column("change").to_pylist()]
-    pq.write_table(table.set_column(0, table.schema.field(0), pa.array(words)), path)
-    signed.refresh()
-    signed.point()
-    assert f"changes_between: they are not those between {FIRST} and this snapshot" in found(signed, capsys)
-    pq.write_table(table.slice(1), path)
-    signed.refresh()
-    assert f"{path.relative_to(signed.root)}: the part has 1 rows instead of 2" in found(signed, capsys)
-    pq.write_table(table.drop_columns("old_extra"), path)
-    signed.refresh()
-    assert "the part does not have the columns of changes" in found(signed, capsys)
-    path.write_bytes(b"PAR1 no parquet PAR1")
-    signed.refresh()
-    assert "the part cannot be read as Parquet: it is damaged" in found(signed, capsys)
-
-
-@pytest.mark.parametrize("change", ["gone", "other", "damaged"])
-def test_changes_are_not_compared_with_a_snapshot_that_is_not_what_it_was(
-    signed: Adversary, root: Path, change: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    older = Adversary(root, SIGNED, FIRST)
-    if change == "gone":
-        older.manifest_path.rename(older.manifest_path.with_name("pruned.json"))
-    elif change == "other":
-        older.rewrite(lambda m: m["crawl"].update(requests=9))
-    else:
-        older.part().write_bytes(b"PAR1")
-    code = main(["verify", "--destination", str(root), "--account", SIGNED])
-    said = {"gone": f"{FIRST} is not there any more", "other": f"{FIRST} has changed since", "damaged": "is damaged"}
-    lines = [line for line in capsys.readouterr().out.splitlines() if "changes_between" in line]
-    assert (code, lines[0].startswith("  ok      changes_between: not compared: "), said[change] in lines[0]) == (
-        8 if change == "other" else 0,
-        True,
-        True,
-    )
-
-
 def test_a_tree_file_that_leads_a_proof_astray_is_found(plain: Adversary, capsys: pytest.CaptureFixture[str]) -> None:
     path = plain.at(layout.tree_path(PLAIN, PRUNED))
     table = pq.read_table(path, partitioning=None)
@@ -448,171 +227,3 @@ def test_a_tree_file_that_leads_a_proof_astray_is_found(plain: Adversary, capsys
     plain.refresh()
     plain.point()
     assert "tree.parquet does not name the first users of the leaves" in found(plain, capsys)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        layout.manifest_path(SIGNED, LATEST), layout.manifest_path(SIGNED, FIRST), layout.latest_path(SIGNED),
-        layout.signature_path(SIGNED, LATEST), layout.tree_path(SIGNED, LATEST), layout.page_index_path(SIGNED, LATEST),
-        f"{layout.data_folder('parquet', SIGNED, LATEST)}/part-00000.parquet",
-    ],
-)  # fmt: skip
-def test_a_file_of_a_terabyte_is_refused_unread(
-    signed: Adversary, path: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with open(signed.root / path, "r+b") as file:
-        file.truncate(1 << 40)
-    error = found(signed, capsys)
-    assert f"{path} has more than 64 MiB: syncer did not write it" in error or "1099511627776 bytes instead of" in error
-    assert found(signed, capsys, "--account", SIGNED, "--all")
-
-
-HOSTILE: tuple[Any, ...] = (
-    None, True, -1, 0, 1 << 63, 1.5, "", "x", "../../etc/passwd", "99991231T235959Z", "00010101T000000Z", "2026",
-    "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "\x1b[31m", "é" * 300, [], {}, [[]], [{}], {"": {}},
-)  # fmt: skip
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place of a document, from the top down."""
-    if path:
-        yield path
-    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
-        yield from places(value[key], (*path, key))
-
-
-def put_at(document: Any, path: tuple[Any, ...], value: Any) -> None:
-    for key in path[:-1]:
-        document = document[key]
-    document[path[-1]] = value
-
-
-def test_no_value_anywhere_in_a_manifest_makes_a_command_stumble(
-    signed: Adversary, capsys: pytest.CaptureFixture[str]
-) -> None:
-    whole, judged = signed.manifest_path.read_bytes(), 0
-    at = ("--destination", str(signed.root), "--account", SIGNED)
-    for path in places(orjson.loads(whole)):
-        for value in HOSTILE:
-            document = orjson.loads(whole)
-            put_at(document, path, value)
-            signed.manifest_path.write_bytes(orjson.dumps(document))
-            assert main(["snapshots", *at]) in (0, 8), (path, value)
-            table = capsys.readouterr().out
-            assert "\x1b" not in table
-            if LATEST not in table:
-                continue
-            judged += 1
-            assert main(["verify", *at]) == 8, (path, value)
-            for command in (["diff", "--json"], ["prove", "nobody"], ["prune", "--keep-last", "1", "--dry-run"]):
-                assert main([*command, *at]) in (0, 8), (command, path, value)
-            assert "\x1b" not in capsys.readouterr().out
-    assert judged > 300
-
-
-def hostile_cells(kind: Any, nullable: bool) -> tuple[Any, ...]:
-    values: tuple[Any, ...] = (-1, 0, 1 << 62, -(1 << 63)) if pa.types.is_integer(kind) else ("", "zzz", "\0", "é")
-    if pa.types.is_fixed_size_binary(kind):
-        values = (b"\0" * 32,)
-    return (*values, None) if nullable else values
-
-
-def test_no_value_anywhere_in_a_page_index_makes_verify_stumble(
-    plain: Adversary, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The page index of three pages, its hash in the manifest as it is then; prune and export read it too."""
-    signed = Adversary(plain.root)
-    path = signed.at(layout.page_index_path(SIGNED, LATEST))
-    table = pq.read_table(path, partitioning=None)
-    said = set()
-    for place, field in enumerate(table.schema):
-        for row in (0, 3, table.num_rows - 1):
-            for value in hostile_cells(field.type, field.nullable):
-                cells = table.column(place).to_pylist()
-                cells[row] = value
-                pq.write_table(table.set_column(place, field, pa.array(cells, field.type)), path)
-                signed.refresh()
-                signed.point()
-                said.add(found(signed, capsys).partition(": error: ")[2][:0] or "found")
-                assert main(["diff", "--destination", str(plain.root), "--account", SIGNED]) == 0
-                capsys.readouterr()
-    assert said == {"found"}
-
-
-LINE = b'{"id":"a","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","deletedAt":null'
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        LINE + b',"x":' + b"[" * 300 + b"]" * 300 + b"}",
-        LINE + b',"x":' + b"[" * 1500 + b"]" * 1500 + b"}",
-        LINE + b',"x":' + b'{"y":' * 260 + b"1.5" + b"}" * 260 + b"}",
-        LINE + b',"x":1e999}',
-        LINE + b',"x":NaN}',
-        LINE + b',"x":"\\ud800"}',
-        LINE + b',"x":"\xff"}',
-        LINE + b',"x":' + b"9" * 5000 + b"}",
-        LINE + b',"id":"b"}',
-        LINE.replace(b"2026-01-01T00:00:00Z", b"0000-00-00T00:00:00Z") + b"}",
-        LINE.replace(b"2026-01-01T00:00:00Z", b"294247-01-10T04:00:54.775807Z") + b"}",
-        LINE.replace(b'"a"', b'"' + b"a" * 10_000 + b'"') + b"}",
-        LINE.replace(b'"a"', b'"\\u0000"') + b"}",
-        b"\x00" * 1000,
-        b"[" * 100_000,
-    ],
-)
-def test_no_line_makes_verify_stumble(plain: Adversary, line: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    plain.part("ndjson").write_bytes(line + b"\n")
-    plain.refresh()
-    plain.point()
-    error = found(plain, capsys)
-    assert error
-    assert main(["diff", "latest", "latest", "--destination", str(plain.root), "--account", PLAIN]) == 0
-    shutil.rmtree(plain.part().parent)
-    plain.rewrite(lambda m: m.update(formats=["ndjson"], files=[f for f in m["files"] if f["format"] == "ndjson"]))
-    plain.point()
-    assert found(plain, capsys)
-    assert main(["diff", "latest", "latest", "--destination", str(plain.root), "--account", PLAIN]) == 8
-    assert main(["prove", "a", "--destination", str(plain.root), "--account", PLAIN]) == 8
-
-
-def not_text(column: Any) -> Any:
-    """The same strings, the first of which is no UTF-8."""
-    raw = [b"\xff\xfe", *column.cast(pa.binary()).to_pylist()[1:]]
-    array = pa.array(raw, pa.binary())
-    return pa.Array.from_buffers(pa.string(), len(array), array.buffers())
-
-
-@pytest.mark.parametrize("name", ["id", "extra"])
-def test_text_that_is_none_makes_no_command_stumble(
-    plain: Adversary, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    drop_ndjson(plain)
-    table = plain.rows()
-    place = table.column_names.index(name)
-    table = table.set_column(place, table.schema.field(place), not_text(table.column(place).combine_chunks()))
-    plain.put_rows(table)
-    plain.point()
-    assert "the part cannot be read as Parquet: it is damaged" in found(plain, capsys)
-    at = ["--destination", str(plain.root), "--account", PLAIN]
-    for command in (["diff", "latest", "latest"], ["prove", "a"], ["load", f"duckdb:///{plain.root}/x.db"]):
-        assert main([*command, *at, "--state-dir", str(plain.root.parent / "state")]) == 8, command
-
-
-@pytest.mark.parametrize("name", ["pages.parquet", "tree.parquet", "changes"])
-def test_text_that_is_none_beside_the_parts_makes_no_command_stumble(
-    signed: Adversary, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = layout.changes_folder(SIGNED, LATEST) if name == "changes" else layout.snapshot_folder(SIGNED, LATEST)
-    path = signed.at(f"{folder}/{'part-00000.parquet' if name == 'changes' else name}")
-    table = pq.read_table(path, partitioning=None)
-    for place, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
-            pq.write_table(table.set_column(place, field, not_text(table.column(place).combine_chunks())), path)
-            signed.refresh()
-            signed.point()
-            assert found(signed, capsys), field.name
-            assert main(["prove", "a", "--destination", str(signed.root), "--account", SIGNED]) in (0, 8)
-            capsys.readouterr()
