@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import resource
 import signal
 import sys
@@ -20,7 +21,14 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     from syncer.commands.main import main as run_main
 
+    atexit.register(_ignore_signals)
     sys.exit(run_main(sys.argv[1:]))
+
+
+def _ignore_signals() -> None:
+    """The work is over, and so are its threads: while the interpreter is taken down the exit code stands."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

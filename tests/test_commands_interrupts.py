@@ -192,6 +192,19 @@ def test_an_interrupt_before_there_is_a_command_leaves_no_traceback() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_end_of_a_command_leaves_its_exit_code(number: signal.Signals) -> None:
+    code = (
+        "import os\nimport syncer.__main__ as program\nimport syncer.commands.main as commands\n"
+        "class Late:\n"
+        f"    def __del__(self, kill=os.kill, pid=os.getpid()): kill(pid, {int(number)})\n"
+        "late = Late()\n"
+        "commands.main = lambda _: 9\nprogram.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (9, "")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_signal_ends_the_process_also_where_a_library_does_not_return(
