@@ -210,6 +210,17 @@ def test_shifted_borders_are_stitched_by_users(make: Make) -> None:
     assert len(bench.service.asked) <= 20 + 3 + 2
 
 
+@pytest.mark.parametrize("walkers", [1, 2, 4])
+def test_users_who_left_since_the_last_night_do_not_make_a_list_look_unstable(make: Make, walkers: int) -> None:
+    listed = [user for n, user in enumerate(ids(400)) if n % 50 >= 22]
+    entries = [(f"u{n:04d}", 5) for n in range(49, 350, 50)]
+    bench = make(FakeList(listed), (None, 5), *entries, ("u0349", None))
+    bench.crawl(walkers=walkers)
+    assert sorted(set(bench.users())) == listed
+    assert prove_coverage(bench.spool.pages()).verdict == "complete"
+    assert len(bench.service.asked) <= len(listed) / 10 + 2 * 8
+
+
 def test_refused_entries_leave_a_sequential_walk(make: Make) -> None:
     service = FakeList(ids(200), script={"u0049": [REFUSED]})
     bench = make(service, *FOUR)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from syncer.crawl.repeats import Repeats, find_displaced, judge_repeats
 from syncer.crawl.walk import Stretch
 from syncer.model import PageRecord, RepeatedUsers, Token
@@ -52,6 +54,20 @@ def test_a_stitch_needs_a_user_that_was_not_updated_between_the_two_requests() -
     assert judge(RepeatedUsers(0, 5, 1, 0, 0, 2, "a"), RepeatedUsers(0, 2, 1, 7, 4, 0, "b")).unstable.startswith(
         "4 users"
     )
+
+
+@pytest.mark.parametrize("ending", ["met", "entry"])
+def test_a_page_may_reach_over_a_stretch_of_which_little_is_left(ending: str) -> None:
+    def is_unstable(pages: int, sequence: int, other_sequence: int) -> bool:
+        pairs = (RepeatedUsers(0, sequence, 2, other_sequence, 3, 0, "a"), RepeatedUsers(0, 5, 1, 0, 1, 0, "b"))
+        return bool(judge_repeats(pairs, LAST | {1: last(1, pages - 1, ending, 2)}, PATH).unstable)
+
+    assert not is_unstable(1, 5, 0)
+    assert not is_unstable(3, 3, 0)
+    assert is_unstable(4, 5, 0)
+    assert is_unstable(1, 2, 0)
+    assert not is_unstable(1, 5, 2)
+    assert is_unstable(1, 5, 3)
 
 
 def test_a_stitch_by_token_has_no_overlap() -> None:

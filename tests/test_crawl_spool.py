@@ -85,8 +85,8 @@ def test_a_run_comes_back_as_it_was_left(spool: Spool) -> None:
     assert spool.number("requests") == 7
     assert spool.number("never set") == 0
     assert spool.stretches() == [
-        Stretch(0, None, 2, Token("1"), 1, "waiting", ["a", "b"]),
-        Stretch(1, Token("e"), None, None, 1, "ended", ["x", "y"], 0, "end", None),
+        Stretch(0, None, 2, Token("1"), 1, "waiting", ["a", "b"], last_id="b"),
+        Stretch(1, Token("e"), None, None, 1, "ended", ["x", "y"], 0, "end", None, last_id="y"),
     ]
     assert (spool.count_pages(), spool.count_users(), spool.last_asked()) == (2, (4, 0), 101)
 

@@ -9,6 +9,7 @@ from syncer.crawl.walk import (
     FIRST_IDS_MAX,
     Ask,
     Broken,
+    Covered,
     Ended,
     Follow,
     Pause,
@@ -206,3 +207,47 @@ def test_a_stretch_without_an_entry_and_without_users_can_be_dropped() -> None:
     w = walk((None, None))
     w.drop(0)
     assert w.is_finished
+
+
+@pytest.mark.parametrize("listed", ["abcdefghijkl", "lkjihgfedcba"])
+def test_a_stretch_whose_beginning_was_passed_unseen_is_covered_by_the_one_before(listed: str) -> None:
+    w = walk((None, 4), ("1", 3), ("2", None))
+    w.take(), w.take(), w.take()
+    w.settle(Ask(0, 0, None), listed[:8], t("x"), None)
+    assert w.settle(Ask(1, 0, t("1")), listed[5:7], t("y"), None) == Covered()
+    assert (w.stretches[1].status, w.stretches[0].planned_pages) == ("dropped", 7)
+    w.settle(Ask(2, 0, t("2")), listed[10:], None, "null")
+    assert w.settle(Ask(0, 1, t("x")), listed[8:11], t("z"), None) == Ended("met", 2, listed[10])
+
+
+def test_a_stretch_whose_first_users_lie_ahead_is_still_to_be_met() -> None:
+    w = walk((None, 4), ("1", None))
+    w.take(), w.take()
+    w.settle(Ask(0, 0, None), "abcdef", t("x"), None)
+    assert w.settle(Ask(1, 0, t("1")), "efgh", t("y"), None) == Follow(Ask(1, 1, t("y")))
+    assert w.settle(Ask(0, 1, t("x")), "gh", t("y"), None) == Ended("met", 1, "g")
+
+
+@pytest.mark.parametrize("ids", ["xdz", "q"])
+def test_users_in_no_order_tell_nothing_of_who_was_passed(ids: str) -> None:
+    w = walk((None, 4), ("1", None))
+    w.take(), w.take()
+    w.settle(Ask(0, 0, None), "az", t("x"), None)
+    assert w.settle(Ask(1, 0, t("1")), ids, t("y"), None) == Follow(Ask(1, 1, t("y")))
+
+
+def test_a_stretch_that_begins_after_the_one_before_went_on_to_a_later_one_is_covered() -> None:
+    w = walk((None, 4), ("1", 2), ("2", None))
+    w.take(), w.take(), w.take()
+    w.settle(Ask(2, 0, t("2")), "mn", None, "null")
+    assert w.settle(Ask(0, 0, None), "abm", t("x"), None) == Ended("met", 2, "m")
+    assert w.settle(Ask(1, 0, t("1")), "q", t("y"), None) == Covered()
+    assert w.is_finished
+
+
+def test_of_two_stretches_that_begin_with_the_same_user_either_may_be_met() -> None:
+    w = walk((None, 4), ("1", 2), ("2", None))
+    w.take(), w.take(), w.take()
+    w.settle(Ask(2, 0, t("2")), "mn", t("z"), None)
+    assert w.settle(Ask(1, 0, t("1")), "mno", t("y"), None) == Ended("met", 2, "m")
+    assert w.settle(Ask(0, 0, None), "abm", t("x"), None) == Ended("met", 2, "m")

@@ -17,7 +17,7 @@ from syncer.api import asking
 from syncer.api.backoff import RetryBudget
 from syncer.crawl.spool import Spool
 from syncer.model import WireResponse
-from tests.simulation.campaigns import CLOCKS, with_changes, with_clock, with_expiry, with_outage
+from tests.simulation.campaigns import CLOCKS, with_changes, with_clock, with_departures, with_expiry, with_outage
 from tests.simulation.chain import ChainBroken, Row, users_of_one_walk
 from tests.simulation.checker import CheckFailed
 from tests.simulation.clocks import are_alike, check_pace
@@ -60,6 +60,10 @@ def test_users_who_come_go_and_change_meanwhile_are_there_once_at_most(tmp_path:
     assert "complete" in ended
 
 
+def test_users_who_leave_between_two_nights_do_not_make_a_list_look_unstable(tmp_path: Path) -> None:
+    assert set(nights(tmp_path, with_departures, 20)) == {"complete"}
+
+
 # -- the checks can fail ----------------------------------------------------------------------------------------
 
 
@@ -76,7 +80,11 @@ def found_by(folder: Path, judge: Callable[[Scenario, Path], object]) -> str:
 def test_walks_begun_again_without_end_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     counter = count()
     monkeypatch.setattr(Spool, "may_restart", property(lambda _: next(counter) % 9 < 8))
-    assert "the list was walked from its start" in found_by(tmp_path, lambda s, f: simulate(with_expiry(s), f))
+
+    def slow(s: Scenario, folder: Path) -> object:
+        return simulate(replace(with_expiry(s), token_ttl_seconds=1.0, latency_seconds=1.0), folder)
+
+    assert "the list was walked from its start" in found_by(tmp_path, slow)
 
 
 def test_retries_that_cost_nothing_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from syncer.crawl.recovery import Ports, Recovery
 from syncer.crawl.spool import Entry
-from syncer.crawl.walk import FIRST_IDS_MAX, Ask, Broken, Ended, Follow, Step, Unstable, Walk
+from syncer.crawl.walk import FIRST_IDS_MAX, Ask, Broken, Covered, Ended, Follow, Step, Unstable, Walk
 from syncer.errors import ContractBroken, CoverageNotProven, SyncerError
 from syncer.model import (
     Counters,
@@ -132,6 +132,8 @@ class Crawler:
         following = self._next_flight(flight, step, tasks)
         if isinstance(step, (Broken, Unstable)):
             raise _refusal(step)
+        if isinstance(step, Covered):
+            return None
         fresh = tuple(stretch.first_ids) if known < FIRST_IDS_MAX and encoded.ids else None
         try:
             await self._ports.recorder.record(Entry(self._record(flight, page, encoded, step), encoded, fresh))

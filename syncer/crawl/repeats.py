@@ -70,7 +70,13 @@ def _is_border(pair: RepeatedUsers, last_pages: Mapping[int, PageRecord], path: 
     if pair.stretch not in path or pair.other_stretch not in path:
         return True  # a stretch that another one covers is fetched twice as a whole
     last = last_pages[pair.stretch]
-    return last.ending == "met" and last.stitch == pair.other_stretch and last.sequence - pair.sequence < BORDER_PAGES
+    if last.ending != "met" or last.sequence - pair.sequence >= BORDER_PAGES:
+        return False
+    if last.stitch == pair.other_stretch or last.stitch is None:
+        return last.stitch is not None
+    between = last_pages[last.stitch]  # where most of its users are gone, a page reaches over both its borders
+    is_short = between.sequence < BORDER_PAGES and between.stitch == pair.other_stretch
+    return is_short and pair.other_sequence < BORDER_PAGES
 
 
 def find_displaced(stretches: Iterable[Stretch], last_pages: Mapping[int, PageRecord]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ INSERT_PAGE = (
     f" VALUES ({', '.join('?' * (len(RECORD_FIELDS) + 1 + len(_PLACE)))})"
 )
 STRETCHES = (
-    "SELECT s.stretch, entry, planned_pages, first_ids, p.sequence, p.next, p.ending, p.stitch, after_id"
+    "SELECT s.stretch, entry, planned_pages, first_ids, p.sequence, p.next, p.ending, p.stitch, after_id, p.last_id"
     " FROM stretches s LEFT JOIN pages p ON p.stretch = s.stretch AND p.sequence ="
     " (SELECT max(sequence) FROM pages WHERE stretch = s.stretch) ORDER BY s.stretch"
 )
@@ -83,8 +83,10 @@ def sorted_page(row: tuple[Any, ...]) -> SortedPage:
 
 def stretch_of(row: tuple[Any, ...]) -> Stretch:
     """From ``STRETCHES``: as it stands, ready to go on."""
-    index, entry, planned_pages, first_ids, sequence, following, ending, stitch, after = row
-    stretch = Stretch(index, entry, planned_pages, entry, first_ids=list(json.loads(first_ids)), after=after)
+    index, entry, planned_pages, first_ids, sequence, following, ending, stitch, after, last_id = row
+    stretch = Stretch(
+        index, entry, planned_pages, entry, first_ids=list(json.loads(first_ids)), after=after, last_id=last_id
+    )
     if sequence is not None:
         stretch.sequence, stretch.next = sequence + 1, following
     if ending is not None:

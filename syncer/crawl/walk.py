@@ -8,6 +8,8 @@ Rules, for whoever reads on:
 * Stretches are taken in list order. One that has walked its planned length waits until the next one has its first
   users:
   without them it could walk past the border unseen, and both would fetch the same pages to the end.
+* Where users between two entries are gone, a walker comes to the next one's place before its planned length, and passes
+  it if nothing is known of it yet: that stretch is covered then, and the walker goes on through it.
 * Users keep their places while the run lasts. Signs that they do not are an ``Unstable`` step, never a guess.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from syncer.model import Ending, EndSpelling, Token
@@ -46,11 +49,18 @@ class Stretch:
     stitch: int | None = None
     after: str | None = None
     """The user after whom the entry stood last time."""
+    last_id: str | None = None
+    """The last user it has met."""
 
     @property
     def is_known(self) -> bool:
         """Whether a stretch before this one can recognise it."""
         return bool(self.first_ids) or self.status == "ended"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has users that a walk which comes by must meet."""
+        return bool(self.first_ids) and self.status != "dropped"
 
     @property
     def is_past_plan(self) -> bool:
@@ -94,6 +104,11 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """The stretch before has passed this one's beginning already: it leads nowhere, and its page is not needed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
     """The answers go round in a circle or never come to users: nothing more to learn from this list."""
 
@@ -107,7 +122,7 @@ class Unstable:
     reason: str
 
 
-Step = Follow | Pause | Ended | Broken | Unstable
+Step = Follow | Pause | Ended | Covered | Broken | Unstable
 
 
 class Walk:
@@ -154,10 +169,14 @@ class Walk:
         stretch.next = following
         stretch.empty_pages = 0 if ids else stretch.empty_pages + 1
         met = self._meeting(stretch.index, ids)
+        begins = bool(ids) and not stretch.first_ids
+        stretch.last_id = ids[-1] if ids else stretch.last_id
         if len(stretch.first_ids) < FIRST_IDS_MAX:
             fresh = list(ids[: FIRST_IDS_MAX - len(stretch.first_ids)])
             stretch.first_ids += fresh
             self._own(stretch, fresh)
+        if begins and met is None and self._is_overtaken(stretch, ids):
+            return Covered()
         step = self._decide(stretch, ask, met, following, end)
         if isinstance(step, Ended):
             stretch.status, stretch.ending, stretch.stitch = "ended", step.ending, step.stitch
@@ -172,16 +191,14 @@ class Walk:
         stretch.status = "dropped"
         if stretch.entry is not None:
             self._entries.pop(stretch.entry, None)
-        for user_id in stretch.first_ids:
-            self._owners.pop(user_id, None)
+        self._disown(stretch)
 
     def rewind(self, index: int, sequence: int, token: Token | None) -> Ask:
         """Go back to an earlier page of a stretch, which will be asked for again."""
         stretch = self.stretches[index]
         stretch.sequence, stretch.next, stretch.empty_pages = sequence, token, 0
         if sequence == 0:
-            for user_id in stretch.first_ids:
-                self._owners.pop(user_id, None)
+            self._disown(stretch)
             stretch.first_ids = []
         return Ask(index, sequence, token)
 
@@ -218,7 +235,7 @@ class Walk:
     def _at_the_end(self, stretch: Stretch, met: tuple[int, str] | None) -> Step:
         if met is not None:
             return Ended("met", *met)
-        missed = next((s.index for s in self.stretches[stretch.index + 1 :] if s.first_ids), None)
+        missed = next((s.index for s in self.stretches[stretch.index + 1 :] if s.has_begun), None)
         if missed is not None:
             return Unstable(f"stretch {stretch.index} reached the end of the list but never stretch {missed}")
         return Ended("end")
@@ -230,8 +247,27 @@ class Walk:
         return min(((owners[i], i) for i in ids if owners.get(i, -1) > index), default=None)
 
     def _skipped(self, index: int, later: int) -> int | None:
-        """The first stretch strictly between two that has users; a walk from one to the other must have seen them."""
-        return next((s.index for s in self.stretches[index + 1 : later] if s.first_ids and s.status != "dropped"), None)
+        """The first stretch strictly between two that has users; a walk from one to the other must have seen them.
+
+        Unless it begins where the later one does, as everybody between them is gone.
+        """
+        first = self.stretches[later].first_ids[:1]
+        between = self.stretches[index + 1 : later]
+        return next((s.index for s in between if s.has_begun and s.first_ids[:1] != first), None)
+
+    def _is_overtaken(self, stretch: Stretch, ids: Sequence[str]) -> bool:
+        """Whether the stretch before has passed all the users by which this one, which now begins, would be known.
+
+        Told by the order of ids where they have one. Drops it then: the other walks for both.
+        """
+        before = next((s for s in reversed(self.stretches[: stretch.index]) if s.has_begun), None)
+        if before is None or not _has_passed(before, stretch, ids):
+            return False
+        if before.planned_pages is not None:
+            together = stretch.planned_pages and before.planned_pages + stretch.planned_pages
+            before.planned_pages = together or None
+        self.drop(stretch.index)
+        return True
 
     def _must_wait(self, stretch: Stretch) -> bool:
         if not stretch.is_past_plan:
@@ -251,3 +287,19 @@ class Walk:
             return
         for user_id in ids:
             self._owners.setdefault(user_id, stretch.index)
+
+    def _disown(self, stretch: Stretch) -> None:
+        for user_id in stretch.first_ids:
+            if self._owners.get(user_id) == stretch.index:
+                del self._owners[user_id]
+
+
+def _has_passed(before: Stretch, stretch: Stretch, ids: Sequence[str]) -> bool:
+    if before.status == "ended":
+        return before.stitch is None or before.stitch > stretch.index
+    if before.last_id is None or len(ids) < 2:
+        return False
+    marks = ids[: len(stretch.first_ids)]
+    if all(a < b for a, b in pairwise(marks)):
+        return before.last_id >= marks[-1]
+    return all(a > b for a, b in pairwise(marks)) and before.last_id <= marks[-1]

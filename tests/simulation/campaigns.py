@@ -76,6 +76,24 @@ def with_outage(s: Scenario) -> Scenario:
     )
 
 
+def with_departures(s: Scenario) -> Scenario:
+    """Up to a third of the users leave the list between two nights, evenly or in a row; it rests while it is read."""
+    r = random.Random(f"departures {s.seed}")
+    size = r.choice([10, 20, 50])
+    return Scenario(
+        seed=s.seed,
+        users=r.randrange(20, 60) * size,
+        nights=3,
+        page_sizes=(size,) * 3,
+        walkers=(1, r.choice([2, 3, 4, 8]), r.choice([2, 4, 8])),
+        newest_first=s.newest_first,
+        changes_between=r.randrange(600),
+        leave_in_a_row=r.choice([0, 0, r.randrange(10 * size)]),
+        latency_seconds=r.choice([0.01, 0.1]),
+        never_unstable=True,
+    )
+
+
 def with_clock(s: Scenario) -> Scenario:
     """A clock that is wrong in one of five ways: set by a day, switched between summer and winter, stepped by
     seconds, past 2038, or a monotonic one beyond 2^24 seconds."""
@@ -113,5 +131,6 @@ CAMPAIGNS: dict[str, Callable[[Scenario], Scenario]] = {
     "changes": with_changes,
     "expiry": with_expiry,
     "outage": with_outage,
+    "departures": with_departures,
     "clock": with_clock,
 }

@@ -90,6 +90,11 @@ def check_manners(service: Service, walkers: int) -> None:
         require(account.retries <= limit, f"{account.retries} retries with {account.good} good answers")
 
 
+def is_remembered_unstable(state: Path) -> bool:
+    """Whether later runs will walk this list by one walker."""
+    return any(b"unstable_at" in path.read_bytes() for path in state.glob("*.json"))
+
+
 def spooled(path: Path) -> tuple[int, int]:
     """What an unfinished run keeps: how often it began anew because its pages could not be trusted, and its pages."""
     if not path.exists():

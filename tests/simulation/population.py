@@ -82,6 +82,14 @@ class Population:
             user.moved.append(request)
             bisect.insort(self.places, (user.place, user.id))
 
+    def remove_in_a_row(self, request: int, count: int) -> None:
+        """Neighbours leave the list together."""
+        self._listed = None
+        start = self.random.randrange(max(1, len(self.places) - count))
+        for _, user_id in self.places[start : start + count]:
+            self.users.pop(user_id).gone = request
+        del self.places[start : start + count]
+
     def _create(self, request: int, now: int) -> None:
         self.changes += 1
         user_id = f"comms_pushnotificationuser_{self.changes:010x}{self.random.getrandbits(64):016x}"

@@ -51,6 +51,8 @@ class Scenario:
     empty_pages: float = 0.0
     changes_between: int = 0
     """Changes between two nights."""
+    leave_in_a_row: int = 0
+    """Neighbours in the list who are removed between two nights."""
     churn: float = 0.0
     """Probability of a change before an answer."""
     faults: float = 0.0
@@ -92,6 +94,8 @@ class Scenario:
     lies: int = 10**9
     """How often it does so."""
 
+    never_unstable: bool = False
+    """Whether a list taken for unstable is a failure, although it costs speed only."""
     forgives_offsets: bool = True
     """Whether a user lost by an offset token is an outcome that is counted, and no failure."""
 
