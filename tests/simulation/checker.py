@@ -90,6 +90,18 @@ def check_manners(service: Service, walkers: int) -> None:
         require(account.retries <= limit, f"{account.retries} retries with {account.good} good answers")
 
 
+def unfinished(path: Path) -> tuple[str, bool]:
+    """The snapshot that an unfinished run is to become, or nothing, and whether the next run may go on with it."""
+    if not path.exists():
+        return "", False
+    connection = sqlite3.connect(path)
+    try:
+        known = dict(connection.execute("SELECT key, value FROM run WHERE key IN ('facts', 'refused')"))
+    finally:
+        connection.close()
+    return (json.loads(known["facts"])["snapshot_id"] if "facts" in known else ""), not known.get("refused")
+
+
 def is_remembered_unstable(state: Path) -> bool:
     """Whether later runs will walk this list by one walker."""
     return any(b"unstable_at" in path.read_bytes() for path in state.glob("*.json"))

@@ -34,6 +34,7 @@ from tests.simulation.checker import (
     published,
     require,
     spooled,
+    unfinished,
 )
 from tests.simulation.scenario import DAY_SECONDS, Scenario
 from tests.simulation.service import CHANGES_MAX, Service
@@ -109,7 +110,9 @@ class World:
         self.first_request = 1
         """The first request that the run in hand may go back to."""
         self.clock_error = 0.0
-        self.walk_began_at = float("-inf")
+        self.walk = ""
+        """The snapshot that the last run was to become: runs that go on with one are one walk."""
+        self.starts = 0
         self.kills = 0
         """Runs ended from outside since the walk began: each may have lost a first page."""
 
@@ -147,13 +150,14 @@ class World:
                     await asyncio.sleep(self.s.pause_seconds)
                     continue
                 require(not self.s.keeps_tokens, f"a sound list was refused: {words}")
-                self._end_walk()
+                if not unfinished(self._state.spool)[1]:
+                    self.first_request = self.service.requests + 1
                 break
             require(life.cancelled_at is None, "a cancelled run went on to its end")
             words = self._after_run(life, may_publish=True)
             require(self.known[-1:] == [result.snapshot_id], "the run reports another snapshot than it published")
             require(result.seconds >= 0, "a run took less than no time")
-            self._end_walk()
+            self.first_request = self.service.requests + 1
             is_doubted = self.s.never_unstable and is_remembered_unstable(self.folder / "state" / SID)
             require(not is_doubted, "a list in order was taken for unstable")
             return words or "complete"
@@ -165,7 +169,6 @@ class World:
         """One run of the product, and what has to hold however it ended."""
         self.runs += 1
         self.service.begin_run()
-        self._begin_walk()
         self._move_clock()
         try:
             result = await life.run(lambda: self._export(life, night))
@@ -180,27 +183,22 @@ class World:
                 seconds = asyncio.get_running_loop().time() - life.cancelled_at
                 require(seconds <= END_SECONDS_MAX, f"a cancelled run took {seconds:.1f} s to end")
 
-    def _begin_walk(self) -> None:
-        """A walk goes on over runs, but for no longer than a day."""
-        now = asyncio.get_running_loop().time()
-        if now - self.walk_began_at > DAY_SECONDS:
-            self.walk_began_at, self.kills = now, 0
-            self.service.begin_walk()
-
-    def _end_walk(self) -> None:
-        self.walk_began_at = float("-inf")
-        self.first_request = self.service.requests + 1
-
     def _check_restarts(self, life: Life) -> None:
         """After a kill the first page may have been lost, and to ask for it again is no new walk.
 
         Under offsets a page may be repeated, and its stretch is walked again once.
         """
+        folder = life.heir or self.folder
+        walk = unfinished(folder / "state" / SID / "spool.sqlite")[0] or (published(folder / "exports") or [""])[-1]
+        if walk != self.walk:
+            self.walk, self.starts, self.kills = walk, 0, 0
+            self.service.has_shown_the_end = False
+        self.service.has_shown_the_end |= self.service.shows_the_end
+        self.starts += self.service.starts
         self.kills += life.heir is not None or life.cancelled_at is not None
-        if not self.s.clock_jumps and not self.s.liar and self.s.token_kind == "key":
-            starts = self.service.starts
+        if not self.s.liar and self.s.token_kind == "key":
             again = 0 if self.s.keeps_progress and not self.s.churn else RESTARTS_MAX + self.kills
-            require(starts <= 1 + again, f"the list was walked from its start {starts} times")
+            require(self.starts <= 1 + again, f"the list was walked from its start {self.starts} times")
 
     def _after_run(self, life: Life, *, may_publish: bool) -> str:
         """The disk as the run left it: what is new on it is published as a whole and true, or there is nothing new.
@@ -224,7 +222,7 @@ class World:
                     raise
                 words = LOST
             self.known.append(name)
-            self._end_walk()
+            self.first_request = self.service.requests + 1
         return words
 
     def _require_kept(self, before: tuple[int, int]) -> None:

@@ -94,7 +94,10 @@ class Service:
         self.starts = 0
         """Walks from the start of the list that came to a second page, before any reached the end."""
         self.second_page = ""
+        self.shows_the_end = False
+        """Whether the run in hand was shown the end of the list."""
         self.has_shown_the_end = False
+        """Whether an earlier run of the same walk was."""
         self.changes_left = CHANGES_MAX
         self.account = Account()
         self.closed_from = self.closed_until = -1.0
@@ -102,11 +105,8 @@ class Service:
     def begin_run(self) -> None:
         """A new process asks: it cannot know what an earlier one was told."""
         self.account = Account()
+        self.starts, self.second_page, self.shows_the_end = 0, "", False
         self.closed_from = self.closed_until = -1.0
-
-    def begin_walk(self) -> None:
-        """Nothing is left of what was walked before."""
-        self.starts, self.second_page, self.has_shown_the_end = 0, "", False
 
     def change(self) -> None:
         """One change of the kind that happens while a list is read."""
@@ -142,7 +142,7 @@ class Service:
         self.sent.append((round((now - self.s.uptime_seconds) * 1e6), token or "", int(params.get("pageSize", "50"))))
         account.retries += token in account.troubled
         account.troubled.discard(token)
-        if token and token == self.second_page and not self.has_shown_the_end:
+        if token and token == self.second_page and not (self.shows_the_end or self.has_shown_the_end):
             self.starts, self.second_page = self.starts + 1, ""
         account.early += now < self.closed_until and now > self.closed_from
         if len(account.sent_at) > rate + 1 and now - account.sent_at[-rate - 2] < 1.0 - 1e-3:
@@ -305,7 +305,7 @@ class Service:
         pagination = document.get("pagination")
         following = pagination.get("next") if isinstance(pagination, dict) else None
         page = Served(self.pages_served, self.requests, str(following) if following else None, ids)
-        self.has_shown_the_end |= page.next is None
+        self.shows_the_end |= page.next is None
         if token is None:
             self.second_page = page.next or ""
         self.served.setdefault((token, sha256("\n".join(ids).encode()).digest()), []).append(page)
