@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import parallel
+from benchmarks.bare import seconds_a_page as bare_seconds_a_page
 from benchmarks.contestants import BOTH, FLOOR, PARQUET, Contestant, Job, environment, export_command
 from benchmarks.measure import Run, run, spread
 from benchmarks.pages import make_pages
@@ -71,6 +72,7 @@ def latencies(place: Place) -> list[dict[str, Any]]:
     for milliseconds, users in ((50, 1_000_000), (200, 400_000)):
         pages = place.pages(users)
         with serving_slowly(pages, place.work / "slow", milliseconds / 1000) as (url, _):
+            bare = bare_seconds_a_page(url)
             took, checked = _export(
                 place, Job(url, pages, place.work / "run"), lambda job: export_command(job, "parquet")
             )
@@ -82,6 +84,8 @@ def latencies(place: Place) -> list[dict[str, Any]]:
                 "ideal_seconds": ideal,
                 "wall_seconds": round(took.wall_seconds, 3),
                 "wall_against_ideal": round(took.wall_seconds / ideal, 3),
+                "bare_ms_a_page": round(bare * 1000, 2),
+                "wall_against_bare": round(took.wall_seconds / (bare * users / 1000), 3),
                 "check": checked,
             }
         )

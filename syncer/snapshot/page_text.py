@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import struct
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -54,18 +54,26 @@ class TextColumns:
     """Names of the unknown fields."""
     text: bytes
     """The users' own JSON, with what separates them, without the first and the last brace."""
-    row_bytes: tuple[int, ...]
-    """The length of each user's JSON and of what separates it from the next."""
+    row_bytes: int
+    """The length of a user's JSON and of what separates it from the next, where there is no time of deletion."""
+    longer: tuple[tuple[int, int], ...]
+    """The rows with one, and how many bytes each is longer."""
 
     def lines(self) -> Any:
         """Each user as a line of JSON, as ``columns`` writes lines."""
         content = bytearray(b"{" + self.text + b"}\n")
-        ends = list(accumulate(self.row_bytes))
-        for end in ends:  # the comma between two users is as long as a line end
-            content[end - 1] = ord("\n")
-        return pa.Array.from_buffers(
-            pa.binary(), len(ends), [None, pa.array([0, *ends], pa.int32()).buffers()[1], pa.py_buffer(content)]
-        )
+        width, end = self.row_bytes, 0
+        ends = array("i", [0])
+        for row, more in (*self.longer, (len(self.ids), 0)):
+            start, end = end, end + (row - len(ends) + 1) * width
+            # The comma between two users is as long as a line end.
+            content[start + width - 1 : end : width] = b"\n" * ((end - start) // width)
+            ends.extend(range(start + width, end + 1, width))
+            if row < len(self.ids):
+                end += width + more
+                content[end - 1] = ord("\n")
+                ends.append(end)
+        return pa.Array.from_buffers(pa.binary(), len(self.ids), [None, pa.py_buffer(ends), pa.py_buffer(content)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +115,11 @@ def _read(text: bytes) -> TextColumns | None:
     ids, *times = (pc.binary_slice(grid, *form.span(group)) for group in (1, 2, 3))
     if not _is_all_of(grid, form) or not _are_safe(ids.buffers()[1]):
         return None
-    row_bytes = [width] * rows
-    for row, time in zip(at, deleted.times, strict=True):
-        row_bytes[row] += len(time) - _NULL_BYTES
+    longer = tuple((row, len(time) - _NULL_BYTES) for row, time in zip(at, deleted.times, strict=True))
     created, updated = (read_times(_texts(values)) for values in times)
     extra = pa.repeat(pa.scalar(orjson.dumps(unknown).decode() if unknown else None, pa.string()), rows)
     deleted_at = _deleted_at(rows, at, deleted.times)
-    return TextColumns(_texts(ids), created, updated, deleted_at, extra, frozenset(unknown), text, tuple(row_bytes))
+    return TextColumns(_texts(ids), created, updated, deleted_at, extra, frozenset(unknown), text, width, longer)
 
 
 def _take_out_deleted(text: bytes) -> tuple[bytes, _Deleted]:
