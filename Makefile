@@ -60,7 +60,7 @@ simulate-offsets: $(READY) ## 5,000 seeds of lists whose page tokens are offsets
 simulate-campaigns: $(READY) ## one trouble over its whole range: expiring tokens, outages, clocks, churn, departures; minutes
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 2000 --campaign expiry
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 2000 --campaign outage
-	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 1000 --campaign clock
+	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 1100 --campaign clock
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 500 --campaign departures
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 5000 --campaign changes
 
