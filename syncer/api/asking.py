@@ -145,6 +145,7 @@ class Ask:
         if isinstance(step, Stop):
             if step.how == "struggling":
                 log.warning("%s %s, last with %s", self.subject, step.reason, endings.said(error))
+                self._spend(error)  # asking for a smaller page is a retry too
                 return Struggling(error)
             raise endings.stopped(self.subject, step, error)
         self._pay(step, error)
@@ -154,13 +155,18 @@ class Ask:
             await asyncio.sleep(step.seconds)
         return None
 
+    def _spend(self, error: ApiError) -> None:
+        """Take a retry from the budget of the run. Raises GaveUp when there is none left."""
+        budget = self._run.budget.spent()
+        if budget is None:
+            raise endings.budget_spent(self.subject, error)
+        self._run.budget = budget
+
     def _pay(self, step: Again, error: ApiError) -> None:
         """Take the retry from the budget, check its wait against the deadline, and note it in the log."""
         run = self._run
-        budget = run.budget.spent() if step.costs else run.budget
-        if budget is None:
-            raise endings.budget_spent(self.subject, error)
-        run.budget = budget
+        if step.costs:
+            self._spend(error)
         if run.deadline_at is not None and asyncio.get_running_loop().time() + step.seconds > run.deadline_at:
             raise endings.deadline_near(self.subject, step.seconds, error)
         log.warning(

@@ -21,7 +21,7 @@ SWITCHES = {
 }
 """When clocks are set there in 2026."""
 CLOCKS = ("day", "switch", "steps", "2038", "uptime")
-OUTAGES = ("connect", "503")
+OUTAGES = ("connect", "timeout", "disconnected", "500", "502", "503")
 
 
 def with_offsets(s: Scenario) -> Scenario:
