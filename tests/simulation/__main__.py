@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--twice", action="store_true", help="run each seed twice and compare requests and bytes")
     parser.add_argument("--campaign", choices=CAMPAIGNS, default="all", help="one trouble over its whole range")
-    parser.add_argument("--every", type=int, default=10_000, help="seeds between two lines of progress")
+    parser.add_argument("--every", type=int, default=5_000, help="seeds between two lines of progress")
     args = parser.parse_args()
     run = partial(run_all, args.first, args.seeds, jobs=args.jobs, campaign=args.campaign, every=args.every)
     tally = run_twice(lambda hash_seed: run(hash_seed=hash_seed)) if args.twice else run()
