@@ -175,7 +175,8 @@ class Walk:
             fresh = list(ids[: FIRST_IDS_MAX - len(stretch.first_ids)])
             stretch.first_ids += fresh
             self._own(stretch, fresh)
-        if begins and met is None and self._is_overtaken(stretch, ids):
+        if begins and met is None and (before := self._find_overtaker(stretch, ids)) is not None:
+            self._cover(stretch, before)
             return Covered()
         step = self._decide(stretch, ask, met, following, end)
         if isinstance(step, Ended):
@@ -255,19 +256,18 @@ class Walk:
         between = self.stretches[index + 1 : later]
         return next((s.index for s in between if s.has_begun and s.first_ids[:1] != first), None)
 
-    def _is_overtaken(self, stretch: Stretch, ids: Sequence[str]) -> bool:
-        """Whether the stretch before has passed all the users by which this one, which now begins, would be known.
-
-        Told by the order of ids where they have one. Drops it then: the other walks for both.
-        """
+    def _find_overtaker(self, stretch: Stretch, ids: Sequence[str]) -> Stretch | None:
+        """The stretch before this one, which now begins, if it has passed all the users by which this one would be
+        known. Told by the order of ids where they have one."""
         before = next((s for s in reversed(self.stretches[: stretch.index]) if s.has_begun), None)
-        if before is None or not _has_passed(before, stretch, ids):
-            return False
+        return before if before is not None and _has_passed(before, stretch, ids) else None
+
+    def _cover(self, stretch: Stretch, before: Stretch) -> None:
+        """Drop a stretch: the one before it walks for both."""
         if before.planned_pages is not None:
             together = stretch.planned_pages and before.planned_pages + stretch.planned_pages
             before.planned_pages = together or None
         self.drop(stretch.index)
-        return True
 
     def _must_wait(self, stretch: Stretch) -> bool:
         if not stretch.is_past_plan:
