@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncer.crawl.repeats import Repeats, find_displaced, judge_repeats
-from syncer.crawl.walk import Stretch
+from syncer.crawl.stretch import Stretch
 from syncer.model import PageRecord, RepeatedUsers, Token
 
 

@@ -16,7 +16,7 @@ from syncer.crawl.plan import Plan, PlannedStretch, plan_sequential
 from syncer.crawl.recorded_pages import rejects_lines
 from syncer.crawl.spool import Entry, PageRepeated, RunFacts, Spool
 from syncer.crawl.spool_tables import NOWHERE, SortedPage
-from syncer.crawl.walk import Stretch
+from syncer.crawl.stretch import Stretch
 from syncer.errors import CoverageNotProven, StorageFailed
 from syncer.model import EncodedPage, PageRecord, Reject, Token
 

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from syncer.crawl.walk import (
-    EMPTY_PAGES_MAX,
-    FIRST_IDS_MAX,
-    Ask,
-    Broken,
-    Covered,
-    Ended,
-    Follow,
-    Pause,
-    Stretch,
-    Unstable,
-    Walk,
-)
+from syncer.crawl.stretch import Ask, Broken, Covered, Ended, Follow, Pause, Stretch, Unstable
+from syncer.crawl.walk import EMPTY_PAGES_MAX, FIRST_IDS_MAX, Walk
 from syncer.model import Token
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from syncer.crawl.recovery import Ports, Recovery
 from syncer.crawl.spool import Entry
-from syncer.crawl.walk import FIRST_IDS_MAX, Ask, Broken, Covered, Ended, Follow, Step, Unstable, Walk
+from syncer.crawl.stretch import Ask, Broken, Covered, Ended, Follow, Step, Unstable
+from syncer.crawl.walk import FIRST_IDS_MAX, Walk
 from syncer.errors import ContractBroken, CoverageNotProven, SyncerError
 from syncer.model import (
     Counters,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from syncer.crawl.payload_file import PayloadFile
 from syncer.crawl.spool_database import SpoolDatabase, storage_errors
 from syncer.crawl.spool_tables import COLUMNS, SORTED_COLUMNS, STRETCHES, SortedPage, sorted_page, stretch_of
-from syncer.crawl.walk import Stretch
+from syncer.crawl.stretch import Stretch
 from syncer.errors import StorageFailed
 from syncer.model import PageRecord, Reject
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from syncer.crawl.page_size import PageSize
 from syncer.crawl.recorder import Recorder
 from syncer.crawl.spool import Spool
-from syncer.crawl.walk import Ask, Walk
+from syncer.crawl.stretch import Ask
+from syncer.crawl.walk import Walk
 from syncer.errors import CoverageNotProven, GaveUp
 from syncer.model import Encode, ListPage, Page, PageRecord, Struggling, TokenRefused
 

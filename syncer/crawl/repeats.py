@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from syncer.crawl.walk import Stretch
+from syncer.crawl.stretch import Stretch
 from syncer.model import PageRecord, RepeatedUsers
 
 BORDER_PAGES = 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from syncer.crawl.payload_file import Place
-from syncer.crawl.walk import Stretch
+from syncer.crawl.stretch import Stretch
 from syncer.model import PageRecord, Token
 
 VERSION = 2
