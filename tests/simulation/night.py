@@ -189,7 +189,7 @@ class World:
         Under offsets a page may be repeated, and its stretch is walked again once.
         """
         folder = life.heir or self.folder
-        walk = unfinished(folder / "state" / SID / "spool.sqlite")[0] or (published(folder / "exports") or [""])[-1]
+        walk = unfinished(AccountState(folder / "state" / SID).spool)[0] or (published(folder / "exports") or [""])[-1]
         if walk != self.walk:
             self.walk, self.starts, self.kills = walk, 0, 0
             self.service.has_shown_the_end = False
