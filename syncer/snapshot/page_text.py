@@ -8,7 +8,6 @@ means these values. Anything else is None, and the page is parsed as any JSON.
 from __future__ import annotations
 
 import re
-import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,13 +30,11 @@ DELETED_SHARE_MAX = 0.5
 _HEAD, _TAIL = b'{"users":[{', b'}],"pagination":{'
 _BETWEEN = b"},{"
 _TAIL_BYTES = 16_384
-_KEYS = (b'"id":"', b'","createdAt":"', b'","updatedAt":"', b'","deletedAt":null')
-_FORM = re.compile(rb'([^"]+)'.join(map(re.escape, _KEYS)) + rb"(.*)", re.DOTALL)
-_DELETED, _NOT_DELETED = b'"deletedAt":"', b'"deletedAt":null'
-_NULL_BYTES = len(_NOT_DELETED) - len(_DELETED) - 1
-"""What null takes up more than an empty string."""
-_UNSAFE = bytes([*range(0x20), ord('"'), 0x7F])
-"""What ends a string, and control characters: an id with one of them is for the parser to judge."""
+_KEYS = (b'"id":"', b'","createdAt":"', b'","updatedAt":"', b'","deletedAt":')
+_FORM = re.compile(rb'([^"]+)'.join(map(re.escape, _KEYS)) + rb'(null|"[^"]*")(.*)', re.DOTALL)
+_NULL = b"null"
+_ROWS_AT_ONCE = 128
+"""Rows looked at for the next deleted one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +76,6 @@ class TextColumns:
         return pa.Array.from_buffers(pa.binary(), len(self.ids), [None, pa.py_buffer(ends), buffer])
 
 
-@dataclass(frozen=True, slots=True)
-class _Deleted:
-    """The deleted users of a page: where the text without their times says null, and these times."""
-
-    places: list[int]
-    times: list[bytes]
-
-
 def find_users(body: bytes, bytes_min: int = TEXT_BYTES_MIN) -> UsersInText | None:
     """The users of a list answer as ``TextColumns``, and the answer without them. None whenever there is a doubt, and
     for an answer of fewer than ``bytes_min`` bytes."""
@@ -103,50 +92,66 @@ def find_users(body: bytes, bytes_min: int = TEXT_BYTES_MIN) -> UsersInText | No
 
 
 def _read(text: bytes) -> TextColumns | None:
-    even, deleted = _take_out_deleted(text)
-    form = _FORM.fullmatch(even, 0, even.find(_BETWEEN))
-    unknown = form and _unknown_fields(form[4])
+    form = _FORM.fullmatch(text, 0, max(0, text.find(_BETWEEN)))
+    unknown = form and _unknown_fields(form[5])
     if form is None or unknown is None or len(form[1]) > ID_CHARACTERS_MAX:
         return None
-    width = form.end() + len(_BETWEEN)
+    width = form.end() - len(form[4]) + len(_NULL) + len(_BETWEEN)
+    even, deleted = _take_out_deleted(text, form.start(4), width)
     rows, rest = divmod(len(even), width)
-    at = [place // width for place in deleted.places]
-    column = form.end(3) + 2
-    if rest or len(at) > rows * DELETED_SHARE_MAX or any(place % width != column for place in deleted.places):
+    if rest or rows < 2 or len(deleted) > rows * DELETED_SHARE_MAX or not _is_all_of(even, form, rows, width):
         return None
-    grid = pa.Array.from_buffers(pa.binary(width), rows, [None, pa.py_buffer(even)])
+    grid = _grid(pa.py_buffer(even), rows, width)
     ids, *times = (pc.binary_slice(grid, *form.span(group)) for group in (1, 2, 3))
-    if not _is_all_of(grid, form) or not _are_safe(ids.buffers()[1]):
+    if not _are_safe(ids.buffers()[1]):
         return None
-    longer = tuple((row, len(time) - _NULL_BYTES) for row, time in zip(at, deleted.times, strict=True))
+    longer = tuple((row, len(time) + 2 - len(_NULL)) for row, time in deleted)
     created, updated = (read_times(_texts(values)) for values in times)
     extra = pa.repeat(pa.scalar(orjson.dumps(unknown).decode() if unknown else None, pa.string()), rows)
-    deleted_at = _deleted_at(rows, at, deleted.times)
-    return TextColumns(_texts(ids), created, updated, deleted_at, extra, frozenset(unknown), text, width, longer)
-
-
-def _take_out_deleted(text: bytes) -> tuple[bytes, _Deleted]:
-    """The text with null for every time of deletion, and with a separator after the last user too."""
-    head, *rest = text.split(_DELETED)
-    pieces, at = [head], len(head)
-    deleted = _Deleted([], [])
-    for piece in rest:
-        time, _, more = piece.partition(b'"')
-        deleted.places.append(at)
-        deleted.times.append(time)
-        pieces += (_NOT_DELETED, more)
-        at += len(_NOT_DELETED) + len(more)
-    return b"".join((*pieces, _BETWEEN)), deleted
-
-
-def _is_all_of(grid: Any, form: re.Match[bytes]) -> bool:
-    """Whether every row has the first one's bytes around its values."""
-    borders = (0, *form.span(1), *form.span(2), *form.span(3), grid.type.byte_width)
-    first: bytes = grid[0].as_py()
-    return all(
-        bytes(pc.binary_slice(grid, start, end).buffers()[1]) == first[start:end] * len(grid)
-        for start, end in zip(borders[::2], borders[1::2], strict=True)
+    return TextColumns(
+        _texts(ids), created, updated, _deleted_at(rows, deleted), extra, frozenset(unknown), text, width, longer
     )
+
+
+def _take_out_deleted(text: bytes, column: int, width: int) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """The text with null for every time of deletion, and with a separator after the last user too; the rows that had
+    one, with it. ``column`` is its place in a row."""
+    pieces: list[bytes] = []
+    deleted: list[tuple[int, bytes]] = []
+    row, taken, at = 0, 0, column
+    while probe := text[at : at + _ROWS_AT_ONCE * width : width]:
+        nulls = len(probe) - len(probe.lstrip(b"n"))
+        row, at = row + nulls, at + nulls * width
+        if nulls == len(probe):
+            continue
+        end = text.find(b'"', at + 1)
+        if text[at] != ord('"') or end < 0:  # neither null nor a text: what is left is not even
+            break
+        pieces += (text[taken:at], _NULL)
+        deleted.append((row, text[at + 1 : end]))
+        row, taken, at = row + 1, end + 1, end + 1 + width - len(_NULL)
+    return b"".join((*pieces, text[taken:], _BETWEEN)), deleted
+
+
+def _is_all_of(even: bytes, form: re.Match[bytes], rows: int, width: int) -> bool:
+    """Whether every row has the first one's bytes around its values."""
+    buffer, first = pa.py_buffer(even), even[:width]
+    (start, end), (created, created_end), (updated, updated_end) = map(form.span, (1, 2, 3))
+    grid = _grid(buffer, rows, width)
+    # From the last value of a row to the first one of the next.
+    between = _grid(buffer.slice(updated_end), rows - 1, width)
+    return even.endswith(first[updated_end:]) and all(
+        bytes(pc.binary_slice(of, at, at + len(bytes_)).buffers()[1]) == bytes_ * len(of)
+        for of, at, bytes_ in (
+            (grid, end, first[end:created]),
+            (grid, created_end, first[created_end:updated]),
+            (between, 0, even[updated_end : width + start]),
+        )
+    )
+
+
+def _grid(buffer: Any, rows: int, width: int) -> Any:
+    return pa.Array.from_buffers(pa.binary(width), rows, [None, buffer])
 
 
 def _unknown_fields(members: bytes) -> dict[str, Any] | None:
@@ -163,8 +168,9 @@ def _unknown_fields(members: bytes) -> dict[str, Any] | None:
 
 
 def _are_safe(ids: Any) -> bool:
-    found = bytes(ids)
-    return len(found.translate(None, _UNSAFE)) == len(found)
+    """Whether no id ends before its place does, and none holds a control character: those are for the parser."""
+    smallest, largest = pc.min_max(pa.Array.from_buffers(pa.uint8(), len(ids), [None, ids])).as_py().values()
+    return smallest >= ord(" ") and largest <= ord("~") and b'"' not in bytes(ids)
 
 
 def _texts(values: Any) -> Any:
@@ -178,12 +184,13 @@ def _offsets(rows: int, width: int) -> Any:
     return pa.array(range(0, (rows + 1) * width, width), pa.int32()).buffers()[1]
 
 
-def _deleted_at(rows: int, at: Sequence[int], times: Sequence[bytes]) -> Any:
+def _deleted_at(rows: int, deleted: Sequence[tuple[int, bytes]]) -> Any:
     """The few times of deletion, each in its row."""
-    if not at:
-        return pa.nulls(rows, TIME)
-    values, present = bytearray(8 * rows), bytearray((rows + 7) // 8)
-    for row, value in zip(at, read_times(pa.array(times, pa.string())).view(pa.int64()).to_pylist(), strict=True):
-        struct.pack_into("<q", values, 8 * row, value)
-        present[row // 8] |= 1 << row % 8
-    return pa.Array.from_buffers(TIME, rows, [pa.py_buffer(present), pa.py_buffer(values)], rows - len(at))
+    column = pa.nulls(rows, TIME)
+    if not deleted:
+        return column
+    places = bytearray((rows + 7) // 8)
+    for row, _ in deleted:
+        places[row // 8] |= 1 << row % 8
+    mask = pa.Array.from_buffers(pa.bool_(), rows, [None, pa.py_buffer(places)])
+    return pc.replace_with_mask(column, mask, read_times(pa.array([time for _, time in deleted], pa.string())))
