@@ -1,4 +1,4 @@
-"""The pages that a spool holds, and all that is asked of them afterwards. Changes nothing."""
+"""The pages that a spool holds, and all that is asked of them afterwards. Changes none of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from syncer.crawl.payload_file import PayloadFile
 from syncer.crawl.spool_database import SpoolDatabase, storage_errors
-from syncer.crawl.spool_tables import COLUMNS, SORTED_COLUMNS, STRETCHES, SortedPage, sorted_page, stretch_of
+from syncer.crawl.spool_tables import BY_MIN_ID, COLUMNS, SORTED_COLUMNS, STRETCHES, SortedPage, sorted_page, stretch_of
 from syncer.crawl.stretch import Stretch
 from syncer.errors import StorageFailed
 from syncer.model import PageRecord, Reject
@@ -19,6 +19,7 @@ class RecordedPages:
     def __init__(self, db: SpoolDatabase, payloads: PayloadFile) -> None:
         self._db = db
         self._payloads = payloads
+        self._is_indexed = False
 
     def stretches(self) -> list[Stretch]:
         """Every stretch as it stands, ready to go on."""
@@ -37,14 +38,17 @@ class RecordedPages:
 
     def sorted_pages(self) -> Iterator[SortedPage]:
         """Pages that hold users, by min id in byte order."""
+        self._index()
         return self._sorted("min_id IS NOT NULL ORDER BY min_id, page")
 
     def pages_around(self, user_id: str) -> Iterator[SortedPage]:
         """Pages whose range of ids holds an id: the only ones where the user can be."""
+        self._index()
         return self._sorted("min_id <= ?1 AND max_id >= ?1", user_id)
 
     def page_not_after(self, user_id: str) -> PageRecord | None:
         """The page with the largest min id that is not after an id: the user's own, or the one it would follow."""
+        self._index()
         rows = self._db.execute(
             f"SELECT {COLUMNS} FROM pages WHERE min_id <= ? ORDER BY min_id DESC LIMIT 1", (user_id,)
         )
@@ -87,6 +91,12 @@ class RecordedPages:
     def last_asked(self) -> int:
         """The highest request number recorded; 0 for none."""
         return int(self._db.execute("SELECT coalesce(max(asked), 0) FROM pages").fetchone()[0])
+
+    def _index(self) -> None:
+        if not self._is_indexed:
+            with self._db.transaction():
+                self._db.execute(BY_MIN_ID)
+            self._is_indexed = True
 
     def _sorted(self, condition: str, *values: object) -> Iterator[SortedPage]:
         return map(sorted_page, self._db.execute(f"SELECT {SORTED_COLUMNS} FROM pages WHERE {condition}", values))

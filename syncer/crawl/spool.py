@@ -138,13 +138,12 @@ class Spool(RecordedPages):
 
     def number(self, key: str) -> int:
         """A counter of the run, kept over resumes; 0 when never set."""
-        value = self._db.value(key)
-        return int(value) if isinstance(value, (int, str)) else 0
+        return self._db.numbers().get(key, 0)
 
     def set_numbers(self, **numbers: int) -> None:
         """Set counters of the run."""
         with self._db.transaction():
-            self._db.set_values(numbers)
+            self._db.set_numbers(numbers)
 
     def record(self, entries: Sequence[Entry], numbers: dict[str, int]) -> None:
         """Write pages with their decisions, and the run's counters, in one transaction.
@@ -156,7 +155,7 @@ class Spool(RecordedPages):
         with self._db.transaction():
             for entry, payload in zip(entries, packed, strict=True):
                 self._insert(entry, payload)
-            self._db.set_values(numbers)
+            self._db.set_numbers(numbers)
         self._unsynced_bytes += sum(map(len, packed))
 
     def rewind(self, stretch: int, sequence: int, *, is_restart: bool = False) -> None:
@@ -193,7 +192,7 @@ class Spool(RecordedPages):
                 self.lost_pages += before - self.count_pages()
 
     def _count_restart(self) -> None:
-        self._db.set_values({"restarts": self.number("restarts") + 1})
+        self._db.set_numbers({"restarts": self.number("restarts") + 1})
 
     def _clear_payloads(self) -> None:
         with storage_errors(self.path):
@@ -205,7 +204,7 @@ class Spool(RecordedPages):
             self._db.execute(f"DELETE FROM {table}")
 
     def _set_out(self, facts: RunFacts, plan: Plan) -> None:
-        self._db.set_values({"facts": json.dumps(asdict(facts))})
+        self._db.set_value("facts", json.dumps(asdict(facts)))
         self._db.execute_each(
             "INSERT INTO stretches (stretch, entry, planned_pages, after_id) VALUES (?, ?, ?, ?)",
             [(i, s.entry, s.pages, s.after) for i, s in enumerate(plan.stretches)],

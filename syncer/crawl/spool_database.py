@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from syncer.crawl.spool_tables import SETTINGS, TABLES, VERSION
+from syncer.crawl.spool_tables import SET_NUMBERS, SETTINGS, TABLES, VERSION
 from syncer.errors import StorageFailed
 
 NotUnique = sqlite3.IntegrityError
@@ -42,11 +43,18 @@ class SpoolDatabase:
         row = self._db.execute("SELECT value FROM run WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def set_values(self, values: Mapping[str, object]) -> None:
-        """Keep values of the run by their names; part of a transaction."""
-        if values:
-            rows = ", ".join(["(?, ?)"] * len(values))
-            self._db.execute(f"INSERT OR REPLACE INTO run VALUES {rows}", [x for pair in values.items() for x in pair])
+    def set_value(self, key: str, value: str) -> None:
+        """Keep something of the run under a name; part of a transaction."""
+        self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, value))
+
+    def numbers(self) -> dict[str, int]:
+        """All counters of the run."""
+        kept: dict[str, int] = json.loads(str(self.value("numbers") or "{}"))
+        return kept
+
+    def set_numbers(self, numbers: Mapping[str, int]) -> None:
+        """Keep counters of the run, others stay; part of a transaction. All are one row: each page writes some."""
+        self._db.execute(SET_NUMBERS, (json.dumps(numbers),))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from syncer.crawl.payload_file import Place
 from syncer.crawl.stretch import Stretch
 from syncer.model import PageRecord, Token
 
-VERSION = 2
+VERSION = 3
 """A spool of another version is emptied: its run begins anew."""
 _PLACE = ("payload_at", "payload_bytes", "payload_checksum")
 RECORD_FIELDS = tuple(f.name for f in fields(PageRecord))
@@ -21,16 +21,22 @@ INSERT_PAGE = (
     f"INSERT INTO pages ({COLUMNS}, token_hash, {', '.join(_PLACE)})"
     f" VALUES ({', '.join('?' * (len(RECORD_FIELDS) + 1 + len(_PLACE)))})"
 )
+SET_NUMBERS = (
+    "INSERT INTO run VALUES ('numbers', ?) ON CONFLICT (key) DO UPDATE SET value = json_patch(value, excluded.value)"
+)
+BY_MIN_ID = "CREATE INDEX IF NOT EXISTS pages_min_id ON pages (min_id, page) WHERE min_id IS NOT NULL"
+"""Wanted once the walk is over: kept up while pages come, it would be one more page of the log for each of them."""
 STRETCHES = (
     "SELECT s.stretch, entry, planned_pages, first_ids, p.sequence, p.next, p.ending, p.stitch, after_id, p.last_id"
     " FROM stretches s LEFT JOIN pages p ON p.stretch = s.stretch AND p.sequence ="
     " (SELECT max(sequence) FROM pages WHERE stretch = s.stretch) ORDER BY s.stretch"
 )
 
+# Each commit writes the pages that it changed to the log, a handful of indexes' ends: small pages write less.
 # 512 KiB of cache hold the indexes of some ten million users; with SQLite's own 2 MB an export of five million peaked
 # 6 MiB higher, and was no faster.
 SETTINGS = """
-PRAGMA page_size = 4096;
+PRAGMA page_size = 1024;
 PRAGMA cache_size = -512;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -52,7 +58,6 @@ CREATE TABLE IF NOT EXISTS pages (
 CREATE UNIQUE INDEX IF NOT EXISTS pages_place ON pages (stretch, sequence);
 CREATE UNIQUE INDEX IF NOT EXISTS pages_token ON pages (stretch, token_hash);
 CREATE UNIQUE INDEX IF NOT EXISTS pages_digest ON pages (stretch, digest) WHERE min_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS pages_min_id ON pages (min_id, page) WHERE min_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS rejects (page INTEGER, row INTEGER, reason TEXT, body BLOB, PRIMARY KEY (page, row)) WITHOUT
 ROWID;
 PRAGMA user_version = {VERSION};

@@ -98,10 +98,11 @@ def unfinished(path: Path) -> tuple[str, bool]:
         return "", False
     connection = sqlite3.connect(path)
     try:
-        known = dict(connection.execute("SELECT key, value FROM run WHERE key IN ('facts', 'refused')"))
+        known = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM run")}
     finally:
         connection.close()
-    return (json.loads(known["facts"])["snapshot_id"] if "facts" in known else ""), not known.get("refused")
+    refused = known.get("numbers", {}).get("refused")
+    return (known["facts"]["snapshot_id"] if "facts" in known else ""), not refused
 
 
 def is_remembered_unstable(state: Path) -> bool:
@@ -115,7 +116,8 @@ def spooled(path: Path) -> tuple[int, int]:
         return 0, 0
     connection = sqlite3.connect(path)
     try:
-        restarts = connection.execute("SELECT coalesce(max(value), 0) FROM run WHERE key = 'restarts'").fetchone()[0]
+        numbers = connection.execute("SELECT value FROM run WHERE key = 'numbers'").fetchone()
+        restarts = json.loads(numbers[0]).get("restarts", 0) if numbers else 0
         return int(restarts), int(connection.execute("SELECT count(*) FROM pages").fetchone()[0])
     finally:
         connection.close()
