@@ -13,7 +13,8 @@ from syncer.run import REFUSED_BY_GUARD, ExportPorts, ExportRequest, Run
 from syncer.snapshot.catalog import Published, load_latest, load_snapshot
 from syncer.snapshot.erased_pages import usable_entries
 from syncer.snapshot.layout import manifest_path
-from syncer.snapshot.pages import read_page_index
+from syncer.snapshot.manifest import Manifest
+from syncer.snapshot.pages import count_users_and_borders, read_page_index
 from syncer.snapshot.publish import publication
 from syncer.snapshot.staging import reserve_snapshot_id
 from syncer.snapshot.store import Store
@@ -112,15 +113,28 @@ def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None
         return plan_sequential("this is the first snapshot; the next run starts at many places of the list at once")
     if reason := request.state.unstable_reason(ports.now()):
         return plan_sequential(f"an earlier run found that {reason}")
+    index = previous.manifest.page_index
     try:
         return plan_stretches(
-            usable_entries(read_page_index(ports.store, previous.manifest.page_index.path)),
-            pages_total=previous.manifest.page_index.rows,
+            usable_entries(read_page_index(ports.store, index.path)),
+            pages_total=index.rows,
             walkers=request.walkers,
             page_size=request.page_size,
+            borders_cost=_borders_cost(ports.store, previous.manifest),
         )
     except SyncerError as error:  # entries are worth speed only: a damaged index must not stop tonight's export
         return plan_sequential(f"the last page index cannot be read ({error.message})")
+
+
+def _borders_cost(store: Store, manifest: Manifest) -> bool:
+    """Whether the last run fetched more than half a page twice for each border between its stretches.
+
+    So it is where a token's text differs from night to night: no ``next`` is an entry then, and a border is noticed on
+    the page behind it.
+    """
+    users, borders = count_users_and_borders(store, manifest.page_index.path)
+    twice = users - manifest.users
+    return twice * manifest.page_index.rows > borders * users / 2
 
 
 def _fill_counters(counters: Counters, spool: Spool, previous: Published | None) -> None:

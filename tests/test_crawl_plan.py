@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.crawl.plan import STRETCH_PAGES_MIN, STRETCHES_PER_WALKER, PlannedStretch, plan_sequential, plan_stretches
+from syncer.crawl.plan import (
+    BORDER_PAGES_MIN,
+    STRETCH_PAGES_MIN,
+    STRETCHES_PER_WALKER,
+    PlannedStretch,
+    plan_sequential,
+    plan_stretches,
+)
 from syncer.model import PageRecord, Token
 
 
@@ -83,6 +90,17 @@ def test_a_plan_says_why_it_is_sequential(pages: int, walkers: int, page_size: i
 def test_an_index_shorter_than_it_claims_gives_a_sequential_plan() -> None:
     plan = plan_stretches(index(1), pages_total=100, walkers=4, page_size=10)
     assert plan == plan_sequential("the last snapshot's page index holds no entries")
+
+
+@pytest.mark.parametrize(
+    ("pages", "walkers", "stretches"), [(40, 4, 4), (400, 64, 64), (400, 4, 20), (10_000, 8, 64), (20, 8, 6)]
+)
+def test_where_a_border_costs_a_page_there_are_few_of_them_but_one_for_each_walker(
+    pages: int, walkers: int, stretches: int
+) -> None:
+    plan = plan_stretches(index(pages), pages_total=pages, walkers=walkers, page_size=10, borders_cost=True)
+    assert len(plan.stretches) == stretches
+    assert stretches <= max(walkers, pages / BORDER_PAGES_MIN)
 
 
 @given(st.integers(0, 2000), st.integers(1, 64))

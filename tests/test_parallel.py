@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,19 @@ def test_a_first_run_says_that_the_next_one_will_be_faster_and_why(tmp_path: Pat
         first, second = told(running, tmp_path), told(running, tmp_path)
     assert "this is the first snapshot; the next run starts at many places of the list at once" in first
     assert "walked by one walker" not in second
+
+
+def test_where_tokens_differ_from_night_to_night_there_are_no_more_borders_than_walkers_need(tmp_path: Path) -> None:
+    with emulator("--users", "2000", "--token-ttl", "86400") as running:  # such a token holds the second of its making
+        flags = ("--page-size", "50", "--concurrency", "4")
+
+        def night() -> tuple[int, int]:
+            time.sleep(1.01 - time.time() % 1)
+            said = manifest(tmp_path, export(running.url, tmp_path, *flags)["snapshots"][0])
+            return said["crawl"]["entries_used"], said["page_index"]["rows"]
+
+        assert [night() for _ in range(4)] == [(0, 40), (11, 51), (3, 43), (3, 43)]
+        assert verified(tmp_path).returncode == 0
 
 
 def test_one_walker_by_choice_is_said_so(tmp_path: Path) -> None:

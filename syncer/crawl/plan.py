@@ -18,6 +18,10 @@ STRETCHES_PER_WALKER = 8
 STRETCH_PAGES_MIN = 3
 """Each stitch can cost a page that is fetched twice, so a stretch is not shorter than this."""
 
+BORDER_PAGES_MIN = 20
+"""The same where each stitch does cost one: 5 % more requests than a sequential run. Never fewer stretches than walkers
+for it: to have them walk is worth more."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedStretch:
@@ -45,17 +49,22 @@ def plan_sequential(reason: str) -> Plan:
     return Plan((PlannedStretch(None, None),), reason)
 
 
-def plan_stretches(previous: Iterable[PageRecord], *, pages_total: int, walkers: int, page_size: int) -> Plan:
+def plan_stretches(
+    previous: Iterable[PageRecord], *, pages_total: int, walkers: int, page_size: int, borders_cost: bool = False
+) -> Plan:
     """Choose entries from the last page index, evenly by pages.
 
     ``previous`` comes in list order (stretch, sequence) and may be a stream of a million records: only the chosen
     entries are
     kept. The number of stretches is a multiple of ``walkers``, so that the last round of them is full, and the longer
     ones come first: whoever walks one of them is late for the last round and gets a shorter one there.
+    ``borders_cost``: stretches do not end at an entry but at a user of the next one, on a page that is fetched twice.
     """
     if walkers < 2:
         return plan_sequential("one walker was asked for")
     rounds = min(STRETCHES_PER_WALKER, pages_total // (walkers * STRETCH_PAGES_MIN))
+    if borders_cost and rounds:
+        rounds = max(1, min(rounds, pages_total // (walkers * BORDER_PAGES_MIN)))
     count = walkers * rounds if rounds else pages_total // STRETCH_PAGES_MIN
     if count < 2:
         return plan_sequential("the list is too short to share")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from syncer.errors import SnapshotMismatch
@@ -69,6 +70,17 @@ def read_page_index(store: Store, path: str) -> Iterator[PageRecord]:
     """The pages of a snapshot in list order. Raises FileMissing, and SnapshotMismatch for a damaged file."""
     with store.open(path) as file:
         yield from _records(file, path)
+
+
+def count_users_and_borders(store: Store, path: str) -> tuple[int, int]:
+    """Accepted users on all pages of a snapshot, and the stretches that ended where another one begins. Raises as
+    ``read_page_index`` does."""
+    users = borders = 0
+    with store.open(path) as file:
+        for batch in read_page_columns(file, path, ["users", "rejects", "ending"]):
+            users += pc.sum(pc.subtract(batch.column("users"), batch.column("rejects"))).as_py() or 0
+            borders += sum(ending in ("entry", "met") for ending in batch.column("ending").to_pylist())
+    return users, borders
 
 
 def _records(file: BinaryIO, path: str) -> Iterator[PageRecord]:
