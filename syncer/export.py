@@ -64,7 +64,12 @@ async def _finish_alone(run: Run) -> ExportResult:
     except CoverageNotProven:
         run.spool.set_numbers(refused=REFUSED)
         raise
-    return await publish_run(run, proven)
+    served = run.spool.largest_page_size()
+    result = await publish_run(run, proven)
+    if 0 < served < run.page_size:
+        with suppress(StorageFailed):  # it is worth speed only, and the snapshot is published
+            run.request.state.remember_page_size(run.request.page_size, served, run.ports.now())
+    return result
 
 
 async def _crawl_until_proven(run: Run) -> Proven:
@@ -94,7 +99,7 @@ async def _crawl(run: Run) -> None:
         ),
         ports.counters,
         walkers=request.walkers,
-        page_size=request.page_size,
+        page_size=run.page_size,
         asked=run.spool.last_asked(),
     )
     try:

@@ -18,6 +18,7 @@ from syncer.snapshot.pages import count_users_and_borders, read_page_index
 from syncer.snapshot.publish import publication
 from syncer.snapshot.staging import reserve_snapshot_id
 from syncer.snapshot.store import Store
+from syncer.state import MEMORY_DAYS
 
 
 def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
@@ -45,7 +46,12 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
         notes.append(f"walked by one walker: {facts.plan_reason}")
     if request.with_changes and previous is None:
         notes.append("no changes were written: there is no previous snapshot to compare with")
-    return Run(request, ports, spool, facts, previous, resumed, asyncio.get_running_loop().time(), notes)
+    page_size = _page_size(request, ports)
+    if page_size < request.page_size:
+        notes.append(
+            f"{page_size} users a page were asked for: a run of the last {MEMORY_DAYS} days was served no larger page"
+        )
+    return Run(request, ports, spool, facts, previous, resumed, asyncio.get_running_loop().time(), page_size, notes)
 
 
 def _last_snapshot(store: Store, account_sid: str) -> Published | None:
@@ -119,11 +125,15 @@ def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None
             usable_entries(read_page_index(ports.store, index.path)),
             pages_total=index.rows,
             walkers=request.walkers,
-            page_size=request.page_size,
+            page_size=_page_size(request, ports),
             borders_cost=_borders_cost(ports.store, previous.manifest),
         )
     except SyncerError as error:  # entries are worth speed only: a damaged index must not stop tonight's export
         return plan_sequential(f"the last page index cannot be read ({error.message})")
+
+
+def _page_size(request: ExportRequest, ports: ExportPorts) -> int:
+    return request.state.served_page_size(request.page_size, ports.now())
 
 
 def _borders_cost(store: Store, manifest: Manifest) -> bool:

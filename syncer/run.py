@@ -121,6 +121,8 @@ class Run:
     resumed: bool
     started: float
     """Loop time."""
+    page_size: int
+    """To ask for: what was configured, or what the service serves of it."""
     notes: list[str] = field(default_factory=list)
     entries_refused: int = 0
     fields_seen: set[str] = field(default_factory=set)

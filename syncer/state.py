@@ -11,8 +11,9 @@ from pathlib import Path
 
 from syncer.errors import StorageFailed
 
-UNSTABLE_DAYS = 7
-"""How long a list that did not keep its order is walked by one walker, before the entries are tried again."""
+MEMORY_DAYS = 7
+"""How long a list that did not keep its order is walked by one walker, and a size of pages that was not served is not
+asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +34,40 @@ class AccountState:
 
     def unstable_reason(self, now: datetime) -> str:
         """Why the last parallel run found the list unstable; empty when it did not, or when that is long ago."""
-        try:
-            known = json.loads(self._memory.read_bytes())
-            seen = datetime.fromisoformat(known["unstable_at"])
-            return str(known["reason"]) if now - seen < timedelta(days=UNSTABLE_DAYS) else ""
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""  # nothing was learnt, or not by us: the walk finds out again
+        known = self._known()
+        return str(known.get("reason", "")) if _is_recent(known.get("unstable_at"), now) else ""
 
     def remember_unstable(self, reason: str, now: datetime) -> None:
         """Keep for the next runs that this list does not keep its order."""
-        self._write(self._memory, [json.dumps({"unstable_at": now.isoformat(), "reason": reason}).encode()])
+        self._remember(unstable_at=now.isoformat(), reason=reason)
+
+    def served_page_size(self, configured: int, now: datetime) -> int:
+        """The page size to ask for: a smaller one than configured where the service served no larger one lately."""
+        known = self._known()
+        size = known.get("served_page_size")
+        is_known = known.get("configured_page_size") == configured and _is_recent(known.get("page_size_at"), now)
+        return size if is_known and isinstance(size, int) and 0 < size < configured else configured
+
+    def remember_page_size(self, configured: int, served: int, now: datetime) -> None:
+        """Keep for the next runs that of all pages none was larger."""
+        self._remember(configured_page_size=configured, served_page_size=served, page_size_at=now.isoformat())
 
     def write_rejects(self, snapshot_id: str, lines: Iterable[bytes]) -> Path:
         """Keep the rejects of a refused run, whole, and say where."""
         path = self.folder / f"rejects-{snapshot_id}.ndjson"
         self._write(path, lines)
         return path
+
+    def _known(self) -> dict[str, object]:
+        """Nothing where nothing was learnt, or not by us: the walk finds out again."""
+        try:
+            known = json.loads(self._memory.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _remember(self, **facts: object) -> None:
+        self._write(self._memory, [json.dumps(self._known() | facts).encode()])
 
     @property
     def _memory(self) -> Path:
@@ -64,3 +83,10 @@ class AccountState:
             temporary.replace(path)
         except OSError as error:
             raise StorageFailed(f"{path} cannot be written: {error.strerror}", hint="check state_dir") from None
+
+
+def _is_recent(at: object, now: datetime) -> bool:
+    try:
+        return isinstance(at, str) and now - datetime.fromisoformat(at) < timedelta(days=MEMORY_DAYS)
+    except (ValueError, TypeError):
+        return False

@@ -87,6 +87,13 @@ def test_a_plan_says_why_it_is_sequential(pages: int, walkers: int, page_size: i
     )
 
 
+def test_pages_of_another_size_give_no_entries_and_neither_do_those_behind_them() -> None:
+    pages = [replace(page, page_size=5) if 2 <= n < 6 else page for n, page in numbered(12)]
+    plan = plan_stretches(pages, pages_total=12, walkers=2, page_size=10)
+    assert [s.entry for s in plan.stretches] == [None, "t7", "t10"]
+    assert plan.reason == ""
+
+
 def test_an_index_shorter_than_it_claims_gives_a_sequential_plan() -> None:
     plan = plan_stretches(index(1), pages_total=100, walkers=4, page_size=10)
     assert plan == plan_sequential("the last snapshot's page index holds no entries")

@@ -59,6 +59,23 @@ def test_pages_become_smaller_where_the_service_cannot_serve_large_ones(tmp_path
         assert data_files(tmp_path / "calm") == data_files(tmp_path)
 
 
+@pytest.mark.parametrize("bound", [(), ("--token-bound-to-page-size",)])
+def test_a_size_that_was_not_served_is_not_asked_for_the_next_night_and_many_walkers_share_the_list(
+    bound: tuple[str, ...], tmp_path: Path
+) -> None:
+    with emulator("--users", "3000", "--max-page-size-ok", "100", *bound) as running:
+        export(running.url, tmp_path, "--page-size", "1000")
+        before = len(running.lists())
+        printed = export(running.url, tmp_path, "--page-size", "1000")["snapshots"][0]
+        asked = running.lists()[before:]
+        assert {(entry["page_size"], entry["status"]) for entry in asked} == {(100, 200)}
+        assert manifest(tmp_path, printed)["crawl"]["entries_used"] == 7
+        flags = export_flags(running.url, tmp_path, "--page-size", "1000")
+        said = " ".join(syncer(*[flag for flag in flags if flag != "--json"]).stderr.split())
+        assert "100 users a page were asked for: a run of the last 7 days was served no larger page" in said
+        assert verified(tmp_path).returncode == 0
+
+
 def test_tokens_bound_to_a_page_size_are_followed_with_the_size_they_came_with(tmp_path: Path) -> None:
     flags = ("--users", "1500", "--max-page-size-ok", "100", "--token-bound-to-page-size")
     with emulator(*flags) as running:

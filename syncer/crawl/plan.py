@@ -76,15 +76,14 @@ def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_s
     before: PageRecord | None = None
     has_users = False  # since the last entry: two of one place would never meet
     seen: set[Token] = set()
+    other_size = 0
     length, longer = divmod(pages_total, count)
     for position, record in enumerate(previous):
-        if record.page_size != page_size:
-            return plan_sequential(
-                f"the last snapshot was crawled with {record.page_size} users a page, not {page_size};"
-                f" page_size = {record.page_size} would let more walkers share the list"
-            )
+        # A token can be bound to the page size that it was made with: that of the page before it.
+        fits = record.page_size == page_size and (before is None or before.page_size == page_size)
+        other_size = record.page_size if record.page_size != page_size else other_size
         due = max(len(chosen) * length + min(len(chosen), longer), chosen[-1][1] + length)
-        if position >= due and has_users and record.token is not None and record.token not in seen:
+        if position >= due and has_users and fits and record.token is not None and record.token not in seen:
             seen.add(record.token)
             chosen.append((record.token, position, _user_before(before, record.token)))
             has_users = False
@@ -94,6 +93,11 @@ def _choose(previous: Iterable[PageRecord], pages_total: int, count: int, page_s
     stretches = [
         PlannedStretch(entry, known, after) for (entry, _, after), known in zip(chosen, [*pages, None], strict=True)
     ]
+    if len(stretches) < 2 and other_size:
+        return plan_sequential(
+            f"the last snapshot was crawled with {other_size} users a page, not {page_size};"
+            f" page_size = {other_size} would let more walkers share the list"
+        )
     if len(stretches) < 2:
         return plan_sequential("the last snapshot's page index holds no entries")
     return Plan(tuple(stretches), "")

@@ -92,6 +92,10 @@ class RecordedPages:
         """The highest request number recorded; 0 for none."""
         return int(self._db.execute("SELECT coalesce(max(asked), 0) FROM pages").fetchone()[0])
 
+    def largest_page_size(self) -> int:
+        """The most users that a recorded page was asked for; 0 without pages."""
+        return int(self._db.execute("SELECT coalesce(max(page_size), 0) FROM pages").fetchone()[0])
+
     def _index(self) -> None:
         if not self._is_indexed:
             with self._db.transaction():
