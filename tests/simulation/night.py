@@ -157,7 +157,6 @@ class World:
             words = self._after_run(life, may_publish=True)
             require(self.known[-1:] == [result.snapshot_id], "the run reports another snapshot than it published")
             require(result.seconds >= 0, "a run took less than no time")
-            self.first_request = self.service.requests + 1
             is_doubted = self.s.never_unstable and is_remembered_unstable(self.folder / "state" / SID)
             require(not is_doubted, "a list in order was taken for unstable")
             return words or "complete"
@@ -184,10 +183,7 @@ class World:
                 require(seconds <= END_SECONDS_MAX, f"a cancelled run took {seconds:.1f} s to end")
 
     def _check_restarts(self, life: Life) -> None:
-        """After a kill the first page may have been lost, and to ask for it again is no new walk.
-
-        Under offsets a page may be repeated, and its stretch is walked again once.
-        """
+        """After a kill the first page may have been lost, and to ask for it again is no new walk."""
         folder = life.heir or self.folder
         walk = unfinished(AccountState(folder / "state" / SID).spool)[0] or (published(folder / "exports") or [""])[-1]
         if walk != self.walk:
@@ -196,7 +192,7 @@ class World:
         self.service.has_shown_the_end |= self.service.shows_the_end
         self.starts += self.service.starts
         self.kills += life.heir is not None or life.cancelled_at is not None
-        if not self.s.liar and self.s.token_kind == "key":
+        if not self.s.liar:
             again = 0 if self.s.keeps_progress and not self.s.churn else RESTARTS_MAX + self.kills
             require(self.starts <= 1 + again, f"the list was walked from its start {self.starts} times")
 
