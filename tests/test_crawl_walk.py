@@ -209,6 +209,18 @@ def test_a_stretch_whose_beginning_was_passed_unseen_is_covered_by_the_one_befor
     assert w.settle(Ask(0, 1, t("x")), listed[8:11], t("z"), None) == Ended("met", 2, listed[10])
 
 
+def test_a_stretch_that_covers_the_last_one_has_no_planned_end_and_covers_another_one_still() -> None:
+    w = walk((None, 4), ("1", 3), ("2", None))
+    w.take(), w.take(), w.take()
+    w.settle(Ask(0, 0, None), "abcdefgh", t("x"), None)
+    assert w.settle(Ask(2, 0, t("2")), "gh", t("z"), None) == Covered()
+    assert w.stretches[0].planned_pages is None
+    assert w.settle(Ask(1, 0, t("1")), "de", t("y"), None) == Covered()
+    assert w.stretches[0].planned_pages is None
+    assert w.settle(Ask(0, 1, t("x")), "i", None, "null") == Ended("end")
+    assert w.is_finished
+
+
 def test_a_stretch_whose_first_users_lie_ahead_is_still_to_be_met() -> None:
     w = walk((None, 4), ("1", None))
     w.take(), w.take()
