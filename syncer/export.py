@@ -64,11 +64,12 @@ async def _finish_alone(run: Run) -> ExportResult:
     except CoverageNotProven:
         run.spool.set_numbers(refused=REFUSED)
         raise
-    served = run.spool.largest_page_size()
+    largest = run.spool.largest_page_size()
     result = await publish_run(run, proven)
-    if 0 < served < run.page_size:
+    if 0 < largest <= run.size_to_remember:
+        request = run.request
         with suppress(StorageFailed):  # it is worth speed only, and the snapshot is published
-            run.request.state.remember_page_size(run.request.page_size, served, run.ports.now())
+            request.state.remember_page_size(request.base_url, request.page_size, largest, run.ports.now())
     return result
 
 
@@ -106,6 +107,7 @@ async def _crawl(run: Run) -> None:
         await crawler.run()
     finally:
         run.entries_refused += crawler.entries_refused
+        run.size_to_remember = crawler.size_to_remember
     if crawler.entries_refused:
         run.notes.append(_refused_words(crawler.entries_refused, run.spool.last_pages()))
 
@@ -117,7 +119,7 @@ def _refused_words(entries: int, last_pages: Sized) -> str:
 
 
 def _walk_alone(run: Run, error: ListUnstable) -> None:
-    run.request.state.remember_unstable(error.message, run.ports.now())
+    run.request.state.remember_unstable(run.request.base_url, error.message, run.ports.now())
     if len(run.spool.stretches()) < 2:
         raise error
     _restart(run, error.message, error)

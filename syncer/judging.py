@@ -60,7 +60,8 @@ def _is_still(run: Run, proven: Proven) -> bool:
     started_at = datetime.fromisoformat(run.facts.started_at).timestamp()
     is_current = proven.merged.newest_at >= (run.ports.counters.began_at or started_at) - DAY_SECONDS
     has_lost = proven.gone is not None and bool(proven.gone.vanished or proven.gone.purged)
-    has_doubts = run.spool.number("restarts") > 0 or bool(run.request.state.unstable_reason(run.ports.now()))
+    was_unstable = run.request.state.unstable_reason(run.request.base_url, run.ports.now())
+    has_doubts = run.spool.number("restarts") > 0 or bool(was_unstable)
     return not (is_current or has_lost or has_doubts)
 
 

@@ -26,6 +26,8 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
     notes: list[str] = []
     _finish_published(ports.store, spool)
     previous = _last_snapshot(ports.store, request.account_sid)
+    if spool.is_emptied:
+        notes.append("an unfinished run was dropped: another version of syncer kept it")
     if spool.lost_pages:
         notes.append(
             f"{spool.lost_pages} pages of the unfinished run did not survive on the disk; they are asked again"
@@ -49,7 +51,7 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
     page_size = _page_size(request, ports)
     if page_size < request.page_size:
         notes.append(
-            f"{page_size} users a page were asked for: a run of the last {MEMORY_DAYS} days was served no larger page"
+            f"{page_size} users a page were asked for: a run of the last {MEMORY_DAYS} days asked for more in vain"
         )
     return Run(request, ports, spool, facts, previous, resumed, asyncio.get_running_loop().time(), page_size, notes)
 
@@ -117,7 +119,7 @@ def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None
         return plan_sequential("--sequential was given")
     if previous is None:
         return plan_sequential("this is the first snapshot; the next run starts at many places of the list at once")
-    if reason := request.state.unstable_reason(ports.now()):
+    if reason := request.state.unstable_reason(request.base_url, ports.now()):
         return plan_sequential(f"an earlier run found that {reason}")
     index = previous.manifest.page_index
     try:
@@ -133,7 +135,7 @@ def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None
 
 
 def _page_size(request: ExportRequest, ports: ExportPorts) -> int:
-    return request.state.served_page_size(request.page_size, ports.now())
+    return request.state.served_page_size(request.base_url, request.page_size, ports.now())
 
 
 def _borders_cost(store: Store, manifest: Manifest) -> bool:
@@ -144,7 +146,7 @@ def _borders_cost(store: Store, manifest: Manifest) -> bool:
     """
     users, borders = count_users_and_borders(store, manifest.page_index.path)
     twice = users - manifest.users
-    return twice * manifest.page_index.rows > borders * users / 2
+    return borders > 0 and twice * manifest.page_index.rows > borders * users / 2
 
 
 def _fill_counters(counters: Counters, spool: Spool, previous: Published | None) -> None:

@@ -125,6 +125,8 @@ class Run:
     """To ask for: what was configured, or what the service serves of it."""
     notes: list[str] = field(default_factory=list)
     entries_refused: int = 0
+    size_to_remember: int = 0
+    """The page size that was served where larger ones were asked for in vain; 0: no such thing is known."""
     fields_seen: set[str] = field(default_factory=set)
     added: tuple[FetchedUser, ...] = ()
     reconciliation: ReconciliationFacts | None = None

@@ -15,6 +15,8 @@ MEMORY_DAYS = 7
 """How long a list that did not keep its order is walked by one walker, and a size of pages that was not served is not
 asked for again."""
 
+CLOCK_ERROR = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
@@ -32,25 +34,28 @@ class AccountState:
         """The record of an unfinished run."""
         return self.folder / "spool.sqlite"
 
-    def unstable_reason(self, now: datetime) -> str:
-        """Why the last parallel run found the list unstable; empty when it did not, or when that is long ago."""
-        known = self._known()
+    def unstable_reason(self, service: str, now: datetime) -> str:
+        """Why the last parallel run found the list unstable; empty when it did not, or when that is long ago.
+
+        ``service``: its base URL, here and below; what was learnt of one says nothing of another.
+        """
+        known = self._known(service)
         return str(known.get("reason", "")) if _is_recent(known.get("unstable_at"), now) else ""
 
-    def remember_unstable(self, reason: str, now: datetime) -> None:
+    def remember_unstable(self, service: str, reason: str, now: datetime) -> None:
         """Keep for the next runs that this list does not keep its order."""
-        self._remember(unstable_at=now.isoformat(), reason=reason)
+        self._remember(service, unstable_at=now.isoformat(), reason=reason)
 
-    def served_page_size(self, configured: int, now: datetime) -> int:
-        """The page size to ask for: a smaller one than configured where the service served no larger one lately."""
-        known = self._known()
+    def served_page_size(self, service: str, configured: int, now: datetime) -> int:
+        """The page size to ask for: a smaller one than configured where larger pages were not served lately."""
+        known = self._known(service)
         size = known.get("served_page_size")
         is_known = known.get("configured_page_size") == configured and _is_recent(known.get("page_size_at"), now)
         return size if is_known and isinstance(size, int) and 0 < size < configured else configured
 
-    def remember_page_size(self, configured: int, served: int, now: datetime) -> None:
-        """Keep for the next runs that of all pages none was larger."""
-        self._remember(configured_page_size=configured, served_page_size=served, page_size_at=now.isoformat())
+    def remember_page_size(self, service: str, configured: int, served: int, now: datetime) -> None:
+        """Keep for the next runs that larger pages were asked for in vain."""
+        self._remember(service, configured_page_size=configured, served_page_size=served, page_size_at=now.isoformat())
 
     def write_rejects(self, snapshot_id: str, lines: Iterable[bytes]) -> Path:
         """Keep the rejects of a refused run, whole, and say where."""
@@ -58,16 +63,17 @@ class AccountState:
         self._write(path, lines)
         return path
 
-    def _known(self) -> dict[str, object]:
+    def _known(self, service: str) -> dict[str, object]:
         """Nothing where nothing was learnt, or not by us: the walk finds out again."""
         try:
             known = json.loads(self._memory.read_bytes())
         except (OSError, ValueError):
             return {}
-        return known if isinstance(known, dict) else {}
+        return known if isinstance(known, dict) and known.get("service") == service else {}
 
-    def _remember(self, **facts: object) -> None:
-        self._write(self._memory, [json.dumps(self._known() | facts).encode()])
+    def _remember(self, service: str, **facts: object) -> None:
+        known = self._known(service) | {"service": service} | facts
+        self._write(self._memory, [json.dumps(known).encode()])
 
     @property
     def _memory(self) -> Path:
@@ -86,7 +92,8 @@ class AccountState:
 
 
 def _is_recent(at: object, now: datetime) -> bool:
+    """A time far ahead was written under a wrong clock, and is no better than none."""
     try:
-        return isinstance(at, str) and now - datetime.fromisoformat(at) < timedelta(days=MEMORY_DAYS)
+        return isinstance(at, str) and -CLOCK_ERROR <= now - datetime.fromisoformat(at) < timedelta(days=MEMORY_DAYS)
     except (ValueError, TypeError):
         return False

@@ -171,6 +171,31 @@ def test_a_restart_drops_pages_but_keeps_counts(spool: Spool) -> None:
     assert [s.entry for s in spool.stretches()] == [None]
 
 
+@pytest.mark.parametrize("how", ["restart", "rewind", "rewalk", "begin"])
+def test_pages_that_take_the_numbers_of_synced_ones_can_be_lost_like_any_other(spool: Spool, how: str) -> None:
+    def walk(first: int, last: int) -> None:
+        for n in range(first, last):
+            spool.record([entry(0, n, str(n) if n else None, str(n + 1), f"{n:03d}")], {})
+
+    walk(0, 9)
+    spool.checkpoint()
+    kept = 4 if how == "rewind" else 0
+    if how == "restart":
+        spool.restart(FACTS, TWO)
+    elif how == "rewalk":
+        assert spool.mark_rewalked(0)
+    elif how == "begin":
+        spool.begin(FACTS, TWO)
+    else:
+        spool.rewind(0, kept)
+    walk(kept, kept + 3)
+    payloads = spool.path.with_suffix(".payloads")
+    payloads.write_bytes(payloads.read_bytes()[:-1])
+    spool = reopened(spool)
+    assert (spool.lost_pages, spool.count_pages()) == (1, kept + 2)
+    assert [spool.payload(page) for page in spool.sorted_pages()]
+
+
 def test_a_new_run_forgets_the_old_one(spool: Spool) -> None:
     spool.record([entry(0, 0, None, "1", "ab")], {"requests": 3})
     spool.begin(FACTS, TWO)

@@ -113,6 +113,16 @@ def test_random_new_ids_sort_anywhere() -> None:
     assert places.index(min(created)) < 100 < places.index(max(created))
 
 
+def test_changes_are_later_than_every_time_that_a_user_has() -> None:
+    users = make()
+    latest = max(
+        max(shown(users, identity)["createdAt"], shown(users, identity)["updatedAt"]) for identity in ids_of(users)
+    )  # type: ignore[type-var]
+    changed = [*users.create(3), unchanged()[500]]
+    assert users.update(unchanged()[500])
+    assert all(shown(users, identity)["updatedAt"] > latest for identity in changed)  # type: ignore[operator]
+
+
 def test_an_update_changes_only_the_update_time() -> None:
     users = make()
     identity = unchanged()[500]

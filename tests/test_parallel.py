@@ -72,7 +72,7 @@ def test_a_size_that_was_not_served_is_not_asked_for_the_next_night_and_many_wal
         assert manifest(tmp_path, printed)["crawl"]["entries_used"] == 7
         flags = export_flags(running.url, tmp_path, "--page-size", "1000")
         said = " ".join(syncer(*[flag for flag in flags if flag != "--json"]).stderr.split())
-        assert "100 users a page were asked for: a run of the last 7 days was served no larger page" in said
+        assert "100 users a page were asked for: a run of the last 7 days asked for more in vain" in said
         assert verified(tmp_path).returncode == 0
 
 
@@ -119,6 +119,18 @@ def test_entries_that_are_refused_cost_their_speed_only_and_are_said(tmp_path: P
         refused = [entry for entry in running.lists()[before:] if entry["status"] == 400]
         assert len(running.lists()) - before == before + len(refused)
         assert len(refused) == 2  # one entry, asked twice: it might have been a fault on the way
+    assert "the API refused 1 entry of the last snapshot, so one walker walked the whole list" in second
+    assert verified(tmp_path).returncode == 0
+
+
+def test_entries_that_are_answered_with_the_first_page_cost_two_requests_in_all_and_are_said(tmp_path: Path) -> None:
+    key = {"TWILIO_AUTH_TOKEN": "", "TWILIO_API_KEY": "SK" + "1" * 32, "TWILIO_API_SECRET": "key-secret"}
+    bound = ("--token-bound-to-credential", "--bad-token", "first-page", "--account", SID)
+    with emulator("--users", "6000", *bound) as running:
+        told(running, tmp_path)
+        before = len(running.lists())
+        second = told(running, tmp_path, **key)
+        assert len(running.lists()) - before <= before + 2  # the entry, and the page after it that had left already
     assert "the API refused 1 entry of the last snapshot, so one walker walked the whole list" in second
     assert verified(tmp_path).returncode == 0
 

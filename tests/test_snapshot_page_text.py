@@ -135,6 +135,20 @@ def test_whatever_is_doubtful_is_left_to_the_parser(body: bytes) -> None:
     assert page_text.find_users(body, bytes_min=0) is None
 
 
+@pytest.mark.parametrize("part", [b'"id":"', b'","createdAt":"', b'","updatedAt":"', b'","deletedAt":null', b"},{"])
+@pytest.mark.parametrize("rows", [range(1, 5), range(0, 4), range(2, 3), range(0, 1), range(4, 5)])
+def test_rows_that_differ_from_the_first_in_one_byte_around_their_values_are_not_read_from_the_text(
+    part: bytes, rows: range
+) -> None:
+    pieces = body_of(documented(5)).split(part)
+    assert len(pieces) == (5 if part == b"},{" else 6)
+    for at in range(len(part)):
+        other = part[:at] + b"#" + part[at + 1 :]
+        body = pieces[0] + b"".join((other if row in rows else part) + piece for row, piece in enumerate(pieces[1:]))
+        found = page_text.find_users(body, bytes_min=0)
+        assert found is None or (part == b"},{" and rows == range(4, 5))
+
+
 def test_small_answers_are_left_to_the_parser() -> None:
     assert page_text.find_users(body_of(documented(100))) is None
     assert page_text.find_users(body_of(documented(400))) is not None

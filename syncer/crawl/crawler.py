@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from syncer.crawl.flight import Flight, Served, cancel
 from syncer.crawl.recovery import Ports, Recovery
 from syncer.crawl.spool import Entry
 from syncer.crawl.stretch import Ask, Broken, Covered, Ended, Follow, Step, Unstable
 from syncer.crawl.walk import FIRST_IDS_MAX, Walk
 from syncer.errors import ContractBroken, CoverageNotProven, SyncerError
 from syncer.model import (
+    ApiError,
     Counters,
     EncodedPage,
-    EndSpelling,
     Page,
     PageRecord,
     Struggling,
@@ -28,27 +28,6 @@ from syncer.model import (
 
 class ListUnstable(CoverageNotProven):
     """Users did not keep their places in the list while the run lasted: stretches cannot be stitched."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A page as columns. Its body and its parsed users are twenty times as large, so they are gone before it waits."""
-
-    encoded: EncodedPage
-    next: Token | None
-    end: EndSpelling | None
-
-
-@dataclass(slots=True)
-class Flight:
-    """One page that is being asked for. At most two of a stretch: the page in hand and the one after it."""
-
-    ask: Ask
-    page_size: int
-    task: asyncio.Task[Served | TokenRefused | Struggling | SyncerError]
-    is_current: bool = False
-    guess: Token | None = None
-    ahead: Flight | None = None
 
 
 class Crawler:
@@ -64,11 +43,20 @@ class Crawler:
         self._recovery = Recovery(walk, ports, page_size)
         self._asked = asked
         self._changed = asyncio.Event()
+        self._started = asyncio.Event()
+        """Set once the list's first page is known."""
+        if walk.stretches[0].sequence:
+            self._started.set()
 
     @property
     def entries_refused(self) -> int:
         """Entries of the last snapshot that the service did not accept."""
         return self._recovery.entries_refused
+
+    @property
+    def size_to_remember(self) -> int:
+        """The page size to begin with next time, where larger ones were asked for in vain; 0 where not."""
+        return self._recovery.size_to_remember
 
     async def run(self) -> None:
         """Walk to the end. Raises SyncerError; then the spool holds what was recorded, and a later run goes on
@@ -107,7 +95,7 @@ class Crawler:
                 flight = await self._advance(flight, tasks)
         except BaseException:
             if flight is not None:
-                _cancel(flight)
+                cancel(flight)
             raise
 
     async def _advance(self, flight: Flight, tasks: asyncio.TaskGroup) -> Flight | None:
@@ -116,7 +104,7 @@ class Crawler:
         answer = await flight.task
         if isinstance(answer, Served):
             return await self._take_page(flight, answer, tasks)
-        _cancel(flight.ahead)
+        cancel(flight.ahead)
         if isinstance(answer, ContractBroken) and flight.ask.is_entry:  # it is not a page: the entry is worth nothing
             self._recovery.drop_entry(flight.ask)
             return None
@@ -130,6 +118,8 @@ class Crawler:
         stretch = self._walk.stretches[flight.ask.stretch]
         known = len(stretch.first_ids)
         step = self._walk.settle(flight.ask, encoded.ids, page.next, page.end)
+        if flight.ask.stretch == 0:
+            self._started.set()
         following = self._next_flight(flight, step, tasks)
         if isinstance(step, (Broken, Unstable)):
             raise _refusal(step)
@@ -139,7 +129,7 @@ class Crawler:
         try:
             await self._ports.recorder.record(Entry(self._record(flight, page, encoded, step), encoded, fresh))
         except BaseException:
-            _cancel(following)
+            cancel(following)
             raise
         self._count(encoded, flight)
         if not known:  # the stretch before this one may have waited for its first users
@@ -151,9 +141,9 @@ class Crawler:
         if isinstance(step, Follow):
             if ahead is not None and ahead.ask == step.ask:
                 return ahead
-            _cancel(ahead)
+            cancel(ahead)
             return self._launch(step.ask, tasks)
-        _cancel(ahead)
+        cancel(ahead)
         if isinstance(step, Ended):  # the next stretch's first page is asked for while this stretch's last is written
             self._changed.set()
             ask = self._take()
@@ -190,11 +180,20 @@ class Crawler:
             return error
         if not isinstance(answer, Page):
             return answer
-        if ask.stretch > 0 and not self._recovery.is_probed:
-            self._recovery.is_probed = True
-            self._changed.set()
-            await asyncio.sleep(0)  # all other walkers wait for this: they go before the page takes the processor
-        return Served(self._ports.encode(answer), answer.next, answer.end)
+        if ask.stretch == 0 or self._recovery.is_probed:
+            return Served(self._ports.encode(answer), answer.next, answer.end)
+        return await self._probed(answer)
+
+    async def _probed(self, answer: Page) -> Served | TokenRefused:
+        """What the first entry led to: all others wait for this."""
+        page = Served(self._ports.encode(answer), answer.next, answer.end)
+        await self._started.wait()
+        if (first := self._walk.stretches[0].first_ids[:1]) and list(page.encoded.ids[:1]) == first:
+            # A service can treat a token that it does not know as none: each entry would cost a page for nothing.
+            return TokenRefused(ApiError(200, "the first page of the list was served for a later page's token"))
+        self._recovery.is_probed = True
+        self._changed.set()
+        return page
 
     def _record(self, flight: Flight, page: Served, encoded: EncodedPage, step: Step) -> PageRecord:
         self._asked += 1
@@ -224,12 +223,6 @@ class Crawler:
         self._counters.users += encoded.users
         self._counters.rejects += len(encoded.rejects)
         self._recovery.served(flight.ask, flight.page_size)
-
-
-def _cancel(flight: Flight | None) -> None:
-    while flight is not None:
-        flight.task.cancel()
-        flight = flight.ahead
 
 
 def _refusal(step: Broken | Unstable) -> CoverageNotProven:

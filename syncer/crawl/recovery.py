@@ -45,6 +45,8 @@ class Recovery:
         self._struggles: dict[int, int] = {}
         self._served_size = 0
         """The largest page size at which a page was served in this run."""
+        self._sizes_in_vain: list[int] = []
+        """Page sizes that were given up, each time one was."""
         self.is_probed = sum(s.status != "dropped" for s in walk.stretches) < 2 or any(
             s.sequence for s in walk.stretches[1:]
         )
@@ -55,6 +57,15 @@ class Recovery:
     def page_size(self) -> int:
         """Users to ask for."""
         return self._size.now
+
+    @property
+    def size_to_remember(self) -> int:
+        """The largest page size that was served, where larger ones were given up again and again; 0 where not.
+
+        Once is not enough: it may have been a bad minute of the service.
+        """
+        in_vain = [size for size in self._sizes_in_vain if size > self._served_size]
+        return self._served_size if len(in_vain) > 1 else 0
 
     def served(self, ask: Ask, page_size: int) -> None:
         """A page came without trouble."""
@@ -95,6 +106,7 @@ class Recovery:
                 hint="progress is kept, run again to resume; --fresh begins anew, should it fail there again",
                 request_id=answer.error.request_id,
             )
+        self._sizes_in_vain.append(page_size)
         self._size = self._size.smaller()
         return ask
 

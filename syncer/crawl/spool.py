@@ -87,6 +87,11 @@ class Spool(RecordedPages):
         self._payloads.close()
 
     @property
+    def is_emptied(self) -> bool:
+        """Whether another version of the program kept something here, which is gone."""
+        return self._db.is_emptied
+
+    @property
     def is_checkpoint_due(self) -> bool:
         """Whether so much has been written that ``checkpoint`` should be called."""
         return self._unsynced_bytes >= CHECKPOINT_BYTES
@@ -95,15 +100,16 @@ class Spool(RecordedPages):
         """Sync the payloads, and move the log into the database file, synced; the log's space is used again."""
         with storage_errors(self.path):
             self._payloads.sync()
-            self.set_numbers(synced_page=self._db.execute("SELECT coalesce(max(page), 0) FROM pages").fetchone()[0])
+            self.set_numbers(synced_page=self._last_page())
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._unsynced_bytes = 0
 
     def remove(self) -> None:
         """Close and delete: the run is published or given up."""
-        self._db.remove()
-        self._payloads.close()
-        self._payloads.remove()
+        with storage_errors(self.path):
+            self._db.remove()
+            self._payloads.close()
+            self._payloads.remove()
 
     def facts(self) -> RunFacts | None:
         """The unfinished run that the spool holds, or None."""
@@ -127,6 +133,7 @@ class Spool(RecordedPages):
         """Drop every page and walk again by another plan; counts of requests stay."""
         with self._db.transaction():
             self._forget("stretches", "pages", "rejects")
+            self._db.set_numbers({"synced_page": 0})
             self._count_restart()
             self._set_out(facts, plan)
         self._clear_payloads()
@@ -191,6 +198,9 @@ class Spool(RecordedPages):
                 self.rewind(page.stretch, page.sequence)
                 self.lost_pages += before - self.count_pages()
 
+    def _last_page(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(page), 0) FROM pages").fetchone()[0])
+
     def _count_restart(self) -> None:
         self._db.set_numbers({"restarts": self.number("restarts") + 1})
 
@@ -241,3 +251,5 @@ class Spool(RecordedPages):
         chosen = "SELECT page FROM pages WHERE stretch = ? AND sequence >= ?"
         self._db.execute(f"DELETE FROM rejects WHERE page IN ({chosen})", (stretch, sequence))
         self._db.execute("DELETE FROM pages WHERE stretch = ? AND sequence >= ?", (stretch, sequence))
+        # SQLite gives the number of a last page that is gone to the next one, which is not synced.
+        self._db.set_numbers({"synced_page": min(self.number("synced_page"), self._last_page())})

@@ -21,6 +21,8 @@ class SpoolDatabase:
     def __init__(self, path: Path) -> None:
         """Create or open. Raises StorageFailed."""
         self.path = path
+        self.is_emptied = False
+        """Whether tables of another version were there."""
         with storage_errors(path), ExitStack() as stack:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = stack.enter_context(
@@ -88,7 +90,9 @@ class SpoolDatabase:
 
     def _open_tables(self) -> None:
         self._db.executescript(SETTINGS)
-        if self._db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        self.is_emptied = version not in (0, VERSION)
+        if version != VERSION:
             for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 self._db.execute(f'DROP TABLE "{name}"')
         self._db.executescript(TABLES)

@@ -52,7 +52,9 @@ class Users:
         self._new_ids = new_ids
         self._reorder = reorder_on_update
         self._random = random.Random(f"{seed}:changes")
-        self._now_ms = START_MS + max(1, population.users) * STEP_MS
+        self._now_ms = population.settled_ms
+        self._quiet_ms = self._now_ms - START_MS - max(1, population.users) * STEP_MS
+        """Between the last user that was created and the first change; no id is of that time."""
         self._removed: list[int] = []  # positions of the population that are no longer listed there
         self._replaced: dict[int, bytes] = {}
         self._touched: list[int] = []  # positions in either of the two above, sorted
@@ -162,7 +164,7 @@ class Users:
     def _create(self) -> str:
         now = ms = self._tick()
         if self._new_ids == "random":
-            ms = START_MS + self._random.randrange(max(1, ms - START_MS))
+            ms = START_MS + self._random.randrange(max(1, ms - self._quiet_ms - START_MS))
         identity = make_id(ms, self._random.getrandbits(80))
         written = self._style.time(now)
         self._insert(identity, identity, Fields(identity, written, written, None).row(self._style))

@@ -19,6 +19,7 @@ START_MS = int(datetime(2017, 1, 1, tzinfo=UTC).timestamp()) * 1000
 # Bits 40 to 47 of every time from START_MS to the year 2039 are the same, so two characters of every id are.
 _TIME_HEAD = ALPHABET[(START_MS >> 40) >> 5] + ALPHABET[(START_MS >> 40) & 31]
 USERS_MAX = 2_000_000_000
+_UPDATED_BITS = 22
 
 _TO_ALPHABET = bytes(ord(ALPHABET[byte & 31]) for byte in range(256))
 _DAY_SECONDS = 86_400
@@ -122,6 +123,12 @@ class Population:
         self._blocks_kept = max(2, blocks_kept)
         self._blocks: OrderedDict[int, list[bytes]] = OrderedDict()
 
+    @property
+    def settled_ms(self) -> int:
+        """A time that lies after all times of all users."""
+        blocks = max(1, -(-self.users // BLOCK_USERS))
+        return START_MS + blocks * BLOCK_USERS * STEP_MS + (1 << _UPDATED_BITS) * 1000
+
     def row(self, position: int) -> bytes:
         """The JSON of the user at a position."""
         return self._block(position // BLOCK_USERS)[position % BLOCK_USERS]
@@ -182,7 +189,7 @@ class Population:
         created = self._created(first_ms, times)
         # Half of the users were never updated; the others at one of 64 times, up to 48 days after the block's last.
         end_ms = first_ms + BLOCK_USERS * STEP_MS
-        later = [self._style.time(end_ms + source.getrandbits(22) * 1000) for _ in range(64)]
+        later = [self._style.time(end_ms + source.getrandbits(_UPDATED_BITS) * 1000) for _ in range(64)]
         updated = [later[draw >> 26] if draw & 256 else own for draw, own in zip(draws, created, strict=True)]
         rows = self._assemble(_suffixes(times, noise), created, updated)
         for place, draw in enumerate(draws):

@@ -139,14 +139,14 @@ def _is_all_of(even: bytes, form: re.Match[bytes], rows: int, width: int) -> boo
     buffer, first = pa.py_buffer(even), even[:width]
     (start, end), (created, created_end), (updated, updated_end) = map(form.span, (1, 2, 3))
     grid = _grid(buffer, rows, width)
-    # From the last value of a row to the first one of the next.
+    # From the last value of a row to the first one of the next row.
     between = _grid(buffer.slice(updated_end), rows - 1, width)
     return even.endswith(first[updated_end:]) and all(
         bytes(pc.binary_slice(of, at, at + len(bytes_)).buffers()[1]) == bytes_ * len(of)
         for of, at, bytes_ in (
             (grid, end, first[end:created]),
             (grid, created_end, first[created_end:updated]),
-            (between, 0, even[updated_end : width + start]),
+            (between, 0, first[updated_end:] + first[:start]),
         )
     )
 
