@@ -37,7 +37,7 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
     if facts and not reason and previous and previous.manifest.snapshot_id > facts.snapshot_id:
         reason = f"another run has published the snapshot {previous.manifest.snapshot_id} since"
     if facts is None or reason:
-        if reason:
+        if reason and spool.count_pages():
             notes.append(f"an unfinished run was dropped: {reason}")
         facts = _begin(request, ports, spool, previous)
         resumed = False
@@ -118,7 +118,7 @@ def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None
     if request.sequential:
         return plan_sequential("--sequential was given")
     if previous is None:
-        return plan_sequential("this is the first snapshot; the next run starts at many places of the list at once")
+        return plan_sequential("this is the first snapshot; the next run starts at many places of the list at once, which is faster")
     if reason := request.state.unstable_reason(request.base_url, ports.now()):
         return plan_sequential(f"an earlier run found that {reason}")
     index = previous.manifest.page_index

@@ -286,8 +286,9 @@ def test_a_spool_of_another_version_is_emptied(spool: Spool) -> None:
     spool.record([entry(0, 0, None, "1", "ab")], {})
     spool._db.execute("PRAGMA user_version = 1")
     spool._db.execute("ALTER TABLE pages DROP COLUMN payload_bytes")
+    assert not spool.is_emptied
     spool = reopened(spool)
-    assert (spool.facts(), spool.count_pages()) == (None, 0)
+    assert (spool.facts(), spool.count_pages(), spool.is_emptied) == (None, 0, True)
     spool.begin(FACTS, TWO)
     spool.record([entry(0, 0, None, "1", "ab")], {})
     assert [spool.payload(page) for page in spool.sorted_pages()] == [b"'ab'"]
