@@ -118,7 +118,9 @@ def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None
     if request.sequential:
         return plan_sequential("--sequential was given")
     if previous is None:
-        return plan_sequential("this is the first snapshot; the next run starts at many places of the list at once, which is faster")
+        return plan_sequential(
+            "this is the first snapshot; the next run is faster: it starts at many places of the list at once"
+        )
     if reason := request.state.unstable_reason(request.base_url, ports.now()):
         return plan_sequential(f"an earlier run found that {reason}")
     index = previous.manifest.page_index

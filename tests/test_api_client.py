@@ -198,6 +198,23 @@ def test_no_request_leaves_inside_a_retry_after_window(status: int, value: str |
         assert wire.times[1] >= wire.times[0] + 0.01 + seconds
 
 
+@pytest.mark.parametrize(("failed", "budget"), [(0, 0.0), (7, 50.0)])
+def test_a_wait_that_was_asked_for_is_kept_by_others_where_the_request_itself_is_given_up(
+    failed: int, budget: float
+) -> None:
+    wire = ScriptedWire([*[answer(503)] * failed, answer(503, b"", retry_after="90"), GOOD])
+
+    async def main() -> None:
+        client = client_over(wire, budget=RetryBudget(budget))
+        with pytest.raises(GaveUp):
+            await client.list_page(None, 50)
+        await client.list_page(None, 50)
+
+    run_virtual(main())
+    assert len(wire.times) == failed + 2
+    assert wire.times[-1] >= wire.times[-2] + 90
+
+
 def test_429s_cost_no_budget_and_are_counted() -> None:
     counters = Counters()
     list_over(*[answer(429, b"", retry_after="1")] * 30, GOOD, counters=counters, budget=RetryBudget(0.0))

@@ -101,7 +101,8 @@ def test_a_first_export_says_why_the_next_one_will_be_faster(account: Account) -
     result = account.export()
     assert (result.users, result.pages, result.verdict, result.resumed) == (95, 10, "complete", False)
     assert result.notes == (
-        "walked by one walker: this is the first snapshot; the next run starts at many places of the list at once, which is faster",
+        "walked by one walker: this is the first snapshot; the next run is faster: it starts at many places of the list"
+        " at once",
     )
     assert not (account.folder / "state" / "spool.sqlite").exists()
 

@@ -117,8 +117,7 @@ class Ask:
                 permit.went_well()
                 return verdict
             failed = self._planned(verdict, immediate=immediate)
-            if verdict.kind == "throttled":
-                self._tell(permit, verdict, failed.step)  # before the permit goes back, so that nobody slips through
+            self._close_door(permit, verdict, failed)  # before the permit goes back, so that nobody slips through
             return failed
 
     async def _send(self) -> tuple[Verdict, bool]:
@@ -136,9 +135,14 @@ class Ask:
         step = plan_next(self.tries, retry, run.rng.random(), run.attempts_max, immediate=immediate)
         return _Failed(self.clean(retry.error), step)
 
-    def _tell(self, permit: Permit, retry: Retry, step: Again | Stop) -> None:
-        self._run.counters.throttled += 1
-        permit.throttled(step.seconds if isinstance(step, Again) else retry.after_seconds or 0.0)
+    def _close_door(self, permit: Permit, retry: Retry, failed: _Failed) -> None:
+        """The service asks everybody to wait, also where this request is not tried again."""
+        seconds = failed.step.seconds if isinstance(failed.step, Again) else retry.after_seconds or 0.0
+        if retry.kind == "throttled":
+            self._run.counters.throttled += 1
+            permit.throttled(seconds)
+        elif retry.after_seconds is not None:
+            self._run.door.close(seconds, str(failed.error.status))
 
     async def _proceed(self, failed: _Failed) -> Struggling | None:
         step, error = failed.step, failed.error
@@ -149,9 +153,7 @@ class Ask:
                 return Struggling(error)
             raise endings.stopped(self.subject, step, error)
         self._pay(step, error)
-        if step.closes and error.status != 429:
-            self._run.door.close(step.seconds, str(error.status))
-        elif not step.closes and step.seconds:
+        if not step.closes and step.seconds:
             await asyncio.sleep(step.seconds)
         return None
 
