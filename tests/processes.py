@@ -48,8 +48,15 @@ class Emulator:
 
     def change(self, **changes: object) -> dict[str, Any]:
         """Create, update or delete users."""
+        return self._post("changes", changes)
+
+    def fail(self, *faults: dict[str, object]) -> None:
+        """Queue faults for the next requests, or from the one numbered ``at`` on."""
+        self._post("faults", {"faults": faults})
+
+    def _post(self, where: str, body: object) -> dict[str, Any]:
         request = urllib.request.Request(
-            f"{self.control_url}/changes", json.dumps(changes).encode(), {"Content-Type": "application/json"}
+            f"{self.control_url}/{where}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return dict(json.loads(answer.read()))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.processes import SID, Emulator, data_files, emulator, export, export_flags, syncer
@@ -57,6 +59,22 @@ def test_pages_become_smaller_where_the_service_cannot_serve_large_ones(tmp_path
     with emulator("--users", "1500") as running:
         export(running.url, tmp_path / "calm")
         assert data_files(tmp_path / "calm") == data_files(tmp_path)
+
+
+def test_pages_become_larger_again_and_a_night_of_several_sizes_is_one_chain_with_entries_for_the_next(
+    tmp_path: Path,
+) -> None:
+    with emulator("--users", "8000") as running:
+        running.fail({"kind": "500", "count": 3, "at": 10, "operation": "list"})
+        first = manifest(tmp_path, export(running.url, tmp_path, "--page-size", "200")["snapshots"][0])
+        index = pq.read_table(tmp_path / "exports" / first["page_index"]["path"])
+        assert [size for size, _ in groupby(index["page_size"].to_pylist())] == [200, 100, 200]
+        assert verified(tmp_path).returncode == 0
+        files, before = data_files(tmp_path), len(running.lists())
+        second = manifest(tmp_path, export(running.url, tmp_path, "--page-size", "200")["snapshots"][0])
+        assert {(entry["page_size"], entry["status"]) for entry in running.lists()[before:]} == {(200, 200)}
+        assert second["crawl"]["entries_used"] >= 4
+        assert data_files(tmp_path) == files
 
 
 @pytest.mark.parametrize("bound", [(), ("--token-bound-to-page-size",)])
