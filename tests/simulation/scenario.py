@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 DAY_SECONDS = 86_400.0
+FAULTS_BORNE = 0.1
+"""The share of failing answers at which a run of any scenario comes to its end by itself, if perhaps not the first."""
 EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 """When simulations begin, in seconds since 1970."""
 Blow = Literal["request", "turn", "store", "work", "cancel"]
@@ -115,8 +117,13 @@ class Scenario:
 
     @property
     def must_complete(self) -> bool:
-        """Whether every night has to end with a snapshot."""
-        return self.keeps_tokens and self.outage_seconds <= 3600
+        """Whether every night has to end with a snapshot.
+
+        Where so much fails that most runs give up, only together can they come to an end: not when each begins anew, as
+        the one before is too old.
+        """
+        goes_on = self.pause_seconds <= DAY_SECONDS or self.faults <= FAULTS_BORNE
+        return self.keeps_tokens and self.outage_seconds <= 3600 and goes_on
 
     @property
     def keeps_progress(self) -> bool:
