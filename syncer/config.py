@@ -135,7 +135,8 @@ class _Reading:
         try:
             return option.parse(given)
         except ValueError as error:
-            self.problems.append(f"{source} = {_shown(given)}: {error}")
+            values = given if isinstance(given, list) and source.startswith("--") else [given]  # a flag can be repeated
+            self.problems.append(f"{source} = {', '.join(map(_shown, values))}: {error}")
             return None
 
     def state_dir(self, given: object, *, needed: bool) -> Path:

@@ -84,8 +84,10 @@ def _why_not_resume(request: ExportRequest, ports: ExportPorts, facts: RunFacts,
         return "--fresh was given"
     if refused and not (refused == REFUSED_BY_GUARD and request.accepts_more):
         return "its data was refused"
-    if facts.account_sid != request.account_sid or facts.base_url != request.base_url:
-        return "it was of another account or another base URL"
+    if facts.account_sid != request.account_sid:
+        return "it was of another account"
+    if facts.base_url != request.base_url:
+        return "it was of another base URL"
     if request.with_lines and not facts.with_lines:
         return "it did not keep what NDJSON needs"
     if age > request.resume_max_age:

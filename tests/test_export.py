@@ -134,7 +134,7 @@ def test_an_export_that_gave_up_is_resumed_under_its_own_id(account: Account) ->
     ("changes", "hours", "why"),
     [
         ({"fresh": True}, 1, "--fresh was given"),
-        ({"base_url": "https://other.invalid/v1"}, 1, "it was of another account or another base URL"),
+        ({"base_url": "https://other.invalid/v1"}, 1, "it was of another base URL"),
         ({"formats": ("parquet", "ndjson")}, 1, "it did not keep what NDJSON needs"),
         ({}, 25, "it began 1 day, 1:00:00 ago, and the limit is 1 day, 0:00:00"),
     ],
