@@ -57,11 +57,12 @@ simulate-twice: $(READY) ## 1,000 seeds twice, by processes with sets in differe
 simulate-offsets: $(READY) ## 5,000 seeds of lists whose page tokens are offsets: refused by name, or whole
 	@$(BIN)/python -m tests.simulation --seeds 5000 --jobs $(JOBS) --campaign offsets
 
-simulate-campaigns: $(READY) ## one trouble over its whole range: expiring tokens, outages, clocks, churn, departures; minutes
+simulate-campaigns: $(READY) ## one trouble over its whole range: expiring tokens, outages, clocks, churn, departures, page sizes; minutes
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 2000 --campaign expiry
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 2000 --campaign outage
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 1100 --campaign clock
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 500 --campaign departures
+	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 500 --campaign sizes
 	@$(BIN)/python -m tests.simulation --jobs $(JOBS) --seeds 5000 --campaign changes
 
 simulate-million: $(READY) ## a million simulated crawls, two for each seed: some hours; FIRST=… goes on after an interruption

@@ -47,8 +47,8 @@ async def _look_back(run: Run, proven: Proven) -> Proven:
     await probe.ask(ports.list_page, make_encoder(with_lines=run.facts.with_lines), request.walkers)
     looks: list[Look] = []
     newest_at = max(probe.newest_at, proven.merged.newest_at)
-    began = _began(run, newest_at)  # by the loop's clock, which no other thread can ask
-    await ports.run_blocking(lambda: looks.append(probe.judge(began)))
+    began, latest = _began(run, newest_at), _latest(run)  # by the loop's clock, which no other thread can ask
+    await ports.run_blocking(lambda: looks.append(probe.judge(began, latest)))
     if looks[0].has_strangers and not _tells_ages(run, newest_at) and run.spool.may_restart:
         raise StrangersMet("users were seen that the walk did not meet, and nothing tells whether they came meanwhile")
     return replace(proven, places=looks[0].words)
@@ -84,6 +84,13 @@ def _began(run: Run, newest_at: float) -> float:
     if newest_at < started_at:
         return float("-inf")
     return max(newest_at - _run_seconds(run), started_at) - SETTLED_MARGIN_SECONDS
+
+
+def _latest(run: Run) -> float:
+    """A time that the service's clock has not passed yet, in seconds since 1970."""
+    if run.ports.counters.began_at > 0:
+        return run.ports.counters.began_at + _run_seconds(run) + SETTLED_MARGIN_SECONDS
+    return run.ports.now().timestamp() + LOCAL_CLOCK_ERROR_SECONDS
 
 
 def _run_seconds(run: Run) -> float:

@@ -195,13 +195,14 @@ class Probe:
             found[answer.glance.place] = digest_ids(sorted(ids))
         return found
 
-    def judge(self, began: float) -> Look:
+    def judge(self, began: float, latest: float) -> Look:
         """What the look back showed. Raises ListUnstable. Blocks.
 
-        ``began``: the service's clock at the run's first request had not passed this, in seconds since 1970.
+        Both in seconds since 1970. ``began``: the service's clock at the run's first request had not passed this;
+        ``latest``: nor this until now.
         """
         glances = [*(a.glance for a in self._answers if not a.record.rejects and not a.has_rejects), *self._anew]
-        walked, clock = self._walk(glances)
+        walked, clock = self._walk(glances, latest)
         if self._is_whole:  # who is older than what the first page held was there before it
             began = max(began, min(clock.values(), default=began))
         fault = judge_places(glances, walked, clock, began)
@@ -228,9 +229,12 @@ class Probe:
         """The newest time on any page that was asked for again, in seconds since 1970."""
         return self._newest_at
 
-    def _walk(self, glances: Sequence[Glance]) -> tuple[dict[str, list[Met]], dict[tuple[int, int], float]]:
+    def _walk(
+        self, glances: Sequence[Glance], latest: float
+    ) -> tuple[dict[str, list[Met]], dict[tuple[int, int], float]]:
         """Where the walk met the users on these pages, and what the service's clock had passed at pages it read."""
-        reading = WalkedUsers(self._spool, self._with_lines, {user.id for glance in glances for user in glance.users})
+        wanted = {user.id for glance in glances for user in glance.users}
+        reading = WalkedUsers(self._spool, self._with_lines, wanted, latest)
         if self._is_whole:
             reading.read_all()
         else:

@@ -23,13 +23,15 @@ witness."""
 class WalkedUsers:
     """Pages of the spool, looked through for some users."""
 
-    def __init__(self, spool: Spool, with_lines: bool, wanted: Set[str]) -> None:
-        """``wanted``: ids of the users to look for."""
+    def __init__(self, spool: Spool, with_lines: bool, wanted: Set[str], latest: float) -> None:
+        """``wanted``: ids of the users to look for. ``latest``: the service's clock has not passed this yet; a time
+        beyond it says nothing of that clock."""
         self.found: dict[str, list[Met]] = {}
         """Where each of them was met; nothing for one that was looked for everywhere."""
         self._spool = spool
         self._with_lines = with_lines
         self._wanted = wanted
+        self._latest = latest
         self._known: set[int] = set()
         self._newest: list[tuple[int, tuple[int, int], float]] = []
         """For each page read: its request number, its place, and its newest time."""
@@ -74,7 +76,8 @@ class WalkedUsers:
         self._known.add(page.page)
         batch: Any = unpack(self._spool.payload(page), with_lines=self._with_lines)
         users = users_of(batch)
-        self._newest.append((page.asked, (page.stretch, page.sequence), max(user.updated_at for user in users)))
+        times = (user.updated_at for user in users if user.updated_at <= self._latest)
+        self._newest.append((page.asked, (page.stretch, page.sequence), max(times, default=float("-inf"))))
         for row, user in enumerate(users):
             if user.id in self._wanted:
                 met = Met(page.stretch, page.sequence, row, user.updated_at, row == len(users) - 1)

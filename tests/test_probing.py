@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,8 @@ class Offsets:
     asked: list[Token | None] = field(default_factory=list)
     answers: Callable[[int], Exception | TokenRefused | None] = lambda _: None
     """What is answered in place of the n-th request, from 1."""
+    time_of: Callable[[str], str] = lambda _: "2024-01-01T00:00:00Z"
+    """When a user was created and updated."""
 
     async def __call__(
         self, token: Token | None, page_size: int, on_next: Callable[[Token], None] | None = None
@@ -51,8 +55,7 @@ class Offsets:
         rows = self.ids[start : start + page_size]
         end = start + page_size >= len(self.ids)
         users: list[dict[str, object]] = [
-            {"id": i, "createdAt": "2024-01-01T00:00:00Z", "updatedAt": "2024-01-01T00:00:00Z", "deletedAt": None}
-            for i in rows
+            {"id": i, "createdAt": self.time_of(i), "updatedAt": self.time_of(i), "deletedAt": None} for i in rows
         ]
         return Page(users, None if end else Token(str(start + page_size)), "null" if end else None, b"")
 
@@ -87,7 +90,7 @@ def look(spool: Spool, service: Offsets, vanished: tuple[str, ...] = (), *, is_s
     probe = Probe(spool, with_lines=False, vanished=vanished)
     probe.choose(4, is_still=is_still)
     run_virtual(probe.ask(service, ENCODE, 4))
-    return probe.judge(BEGAN)
+    return probe.judge(BEGAN, math.inf)
 
 
 def users(count: int) -> list[str]:
@@ -156,7 +159,21 @@ def test_users_that_came_meanwhile_are_strangers_and_no_fault(tmp_path: Path) ->
     probe = Probe(spool, with_lines=False)
     probe.choose(4)
     run_virtual(probe.ask(service, ENCODE, 4))
-    assert probe.judge(float("-inf")).has_strangers
+    assert probe.judge(-math.inf, math.inf).has_strangers
+
+
+def test_times_that_lie_ahead_do_not_make_a_user_that_came_meanwhile_older_than_the_run(tmp_path: Path) -> None:
+    ahead = users(25)
+    service = Offsets(ahead, time_of=lambda i: "2026-12-01T00:00:00Z" if i < "u00100" else "2026-01-01T00:00:09Z")
+    spool = walked(tmp_path, service, {})
+    service.ids += ["u00100"]
+    probe = Probe(spool, with_lines=False)
+    probe.choose(4)
+    run_virtual(probe.ask(service, ENCODE, 4))
+    now = datetime(2026, 1, 1, 0, 1, tzinfo=UTC).timestamp()
+    assert probe.judge(now - 60, now).has_strangers
+    with pytest.raises(ListUnstable):
+        probe.judge(now - 60, math.inf)
 
 
 def test_where_remembered_tokens_are_refused_the_list_is_walked_anew(tmp_path: Path) -> None:

@@ -17,7 +17,15 @@ from syncer.api import asking
 from syncer.api.backoff import RetryBudget
 from syncer.crawl.spool import Spool
 from syncer.model import WireResponse
-from tests.simulation.campaigns import CLOCKS, with_changes, with_clock, with_departures, with_expiry, with_outage
+from tests.simulation.campaigns import (
+    CLOCKS,
+    with_changes,
+    with_clock,
+    with_departures,
+    with_expiry,
+    with_outage,
+    with_sizes,
+)
 from tests.simulation.chain import ChainBroken, Row, users_of_one_walk
 from tests.simulation.checker import CheckFailed
 from tests.simulation.clocks import are_alike, check_pace
@@ -52,6 +60,10 @@ def test_a_wrong_clock_changes_neither_order_of_ids_nor_durations_nor_pace(tmp_p
         drawn = with_clock(scenario(seed))
         assert simulate(drawn, tmp_path / str(seed)).nights == ("complete", "complete")
         check_pace(drawn, tmp_path / f"pace-{seed}")
+
+
+def test_pages_that_are_too_large_here_and_there_are_asked_for_in_smaller_ones_of_one_chain(tmp_path: Path) -> None:
+    assert set(nights(tmp_path, with_sizes, 12)) == {"complete"}
 
 
 def test_users_who_come_go_and_change_meanwhile_are_there_once_at_most(tmp_path: Path) -> None:

@@ -94,6 +94,29 @@ def with_departures(s: Scenario) -> Scenario:
     )
 
 
+def with_sizes(s: Scenario) -> Scenario:
+    """Pages that are too large for the service, at some places of the list or at all of them."""
+    r = random.Random(f"sizes {s.seed}")
+    size, share = r.choice([100, 250, 500]), r.choice([0.02, 0.1, 0.5, 1.0])
+    return replace(
+        _keeping_its_contract(s),
+        users=r.randrange(1, 30) * size,
+        nights=3,
+        page_sizes=(size,) * 3,
+        page_users_max=1000,
+        walkers=tuple(r.choice([1, 2, 4, 8]) for _ in range(3)),
+        size_that_fails=r.choice([60, 110, size]),
+        size_fails_share=share,
+        # A bound token of such a place leads nowhere, whatever size is asked for.
+        tokens_bound_to_size=share == 1.0 and r.random() < 0.5,
+        faults=r.choice([0.0, 0.0, 0.02]),
+        storm=0,
+        rate_limit=None,
+        concurrency_limit=None,
+        outage_at=0,
+    )
+
+
 def with_clock(s: Scenario) -> Scenario:
     """A clock that is wrong in one of five ways: set by a day, switched between summer and winter, stepped by
     seconds, past 2038, or a monotonic one beyond 2^24 seconds."""
@@ -132,5 +155,6 @@ CAMPAIGNS: dict[str, Callable[[Scenario], Scenario]] = {
     "expiry": with_expiry,
     "outage": with_outage,
     "departures": with_departures,
+    "sizes": with_sizes,
     "clock": with_clock,
 }

@@ -46,8 +46,9 @@ class Population:
         self.places: list[tuple[str, str]] = []
         self.changes = 0
         self._listed: list[tuple[str, str]] | None = None
+        first_at = s.begins_at - max(30 * int(DAY_SECONDS), 1200 * s.users)
         for n in range(s.users):
-            self._create(0, s.begins_at - 30 * int(DAY_SECONDS) + 1200 * n)
+            self._create(0, first_at + 1200 * n)
 
     def listed(self) -> list[tuple[str, str]]:
         """The list in the order in which it is served."""

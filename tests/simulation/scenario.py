@@ -80,6 +80,9 @@ class Scenario:
     rate_limit: float | None = None
     concurrency_limit: int | None = None
     size_that_fails: int | None = None
+    """Pages of so many users or more are answered with 500 …"""
+    size_fails_share: float = 1.0
+    """… at this share of the places in the list."""
     storm: int = 0
     """A row of so many 429s."""
     storm_at: int = 0

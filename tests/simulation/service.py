@@ -194,10 +194,15 @@ class Service:
         size = int(params.get("pageSize", "50"))
         token = params.get("pageToken")
         self.log.append((self.requests, token or "", size))
-        if self.s.size_that_fails is not None and size >= self.s.size_that_fails:
+        if self._is_too_large(token, size):
             return _error(500, 20500)
         position = self._position(token, size, now)
         return _error(400, 20404) if position is None else self._page(position, size, token, now)
+
+    def _is_too_large(self, token: str | None, size: int) -> bool:
+        if self.s.size_that_fails is None or size < self.s.size_that_fails:
+            return False
+        return random.Random(f"{self.s.seed} {token}").random() < self.s.size_fails_share
 
     def _is_out(self, now: float) -> bool:
         if self.s.outage_at and self.requests >= self.s.outage_at and not self.outage_until:
