@@ -141,10 +141,13 @@ def test_entries_that_are_refused_cost_their_speed_only_and_are_said(tmp_path: P
     assert verified(tmp_path).returncode == 0
 
 
-def test_entries_that_are_answered_with_the_first_page_cost_two_requests_in_all_and_are_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("latency", ["0", "20"])
+def test_entries_that_are_answered_with_the_first_page_cost_two_requests_in_all_and_are_said(
+    latency: str, tmp_path: Path
+) -> None:
     key = {"TWILIO_AUTH_TOKEN": "", "TWILIO_API_KEY": "SK" + "1" * 32, "TWILIO_API_SECRET": "key-secret"}
     bound = ("--token-bound-to-credential", "--bad-token", "first-page", "--account", SID)
-    with emulator("--users", "6000", *bound) as running:
+    with emulator("--users", "3000", "--latency", latency, *bound) as running:
         told(running, tmp_path)
         before = len(running.lists())
         second = told(running, tmp_path, **key)

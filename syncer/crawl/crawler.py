@@ -180,13 +180,11 @@ class Crawler:
             return error
         if not isinstance(answer, Page):
             return answer
-        if ask.stretch == 0 or self._recovery.is_probed:
-            return Served(self._ports.encode(answer), answer.next, answer.end)
-        return await self._probed(answer)
-
-    async def _probed(self, answer: Page) -> Served | TokenRefused:
-        """What the first entry led to: all others wait for this."""
         page = Served(self._ports.encode(answer), answer.next, answer.end)
+        return await self._probed(page) if ask.is_entry and not self._recovery.is_probed else page
+
+    async def _probed(self, page: Served) -> Served | TokenRefused:
+        """What the first entry led to: all others wait for this."""
         await self._started.wait()
         if (first := self._walk.stretches[0].first_ids[:1]) and list(page.encoded.ids[:1]) == first:
             # A service can treat a token that it does not know as none: each entry would cost a page for nothing.
