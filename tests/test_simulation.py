@@ -40,6 +40,7 @@ FORMER_FAILURES = {
     26567: "to walk the only stretch again was a fourth walk from the start",
     291103: "a third of all answers failed, and after three days each run began anew: none of twelve came to the end",
     273365: "a Retry-After was not kept where the request that met it was given up",
+    310496: "the same, where the first page was",
 }
 FORMER_LOSSES = {
     32: "only deletions for a day: nothing told the age of a user never met, but later ones on the first page",
