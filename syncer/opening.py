@@ -32,6 +32,7 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
         notes.append(
             f"{spool.lost_pages} pages of the unfinished run did not survive on the disk; they are asked again"
         )
+    page_size = request.state.served_page_size(request.base_url, request.page_size, ports.now())
     facts = spool.facts()
     reason = "" if facts is None else _why_not_resume(request, ports, facts, spool.number("refused"))
     if facts and not reason and previous and previous.manifest.snapshot_id > facts.snapshot_id:
@@ -39,7 +40,7 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
     if facts is None or reason:
         if reason and spool.count_pages():
             notes.append(f"an unfinished run was dropped: {reason}")
-        facts = _begin(request, ports, spool, previous)
+        facts = _begin(request, ports, spool, previous, page_size)
         resumed = False
     else:
         resumed = spool.count_pages() > 0
@@ -48,7 +49,6 @@ def open_run(request: ExportRequest, ports: ExportPorts, spool: Spool) -> Run:
         notes.append(f"walked by one walker: {facts.plan_reason}")
     if request.with_changes and previous is None:
         notes.append("no changes were written: there is no previous snapshot to compare with")
-    page_size = _page_size(request, ports)
     if page_size < request.page_size:
         notes.append(
             f"{page_size} users a page were asked for: a run of the last {MEMORY_DAYS} days asked for more in vain"
@@ -99,9 +99,11 @@ def _words(span: timedelta) -> str:
     return str(timedelta(seconds=int(span.total_seconds())))
 
 
-def _begin(request: ExportRequest, ports: ExportPorts, spool: Spool, previous: Published | None) -> RunFacts:
+def _begin(
+    request: ExportRequest, ports: ExportPorts, spool: Spool, previous: Published | None, page_size: int
+) -> RunFacts:
     started_at = ports.now()
-    plan = _plan(request, ports, previous)
+    plan = _plan(request, ports, previous, page_size)
     facts = RunFacts(
         account_sid=request.account_sid,
         snapshot_id=reserve_snapshot_id(
@@ -116,7 +118,7 @@ def _begin(request: ExportRequest, ports: ExportPorts, spool: Spool, previous: P
     return facts
 
 
-def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None) -> Plan:
+def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None, page_size: int) -> Plan:
     if request.sequential:
         return plan_sequential("--sequential was given")
     if previous is None:
@@ -131,15 +133,11 @@ def _plan(request: ExportRequest, ports: ExportPorts, previous: Published | None
             usable_entries(read_page_index(ports.store, index.path)),
             pages_total=index.rows,
             walkers=request.walkers,
-            page_size=_page_size(request, ports),
+            page_size=page_size,
             borders_cost=_borders_cost(ports.store, previous.manifest),
         )
     except SyncerError as error:  # entries are worth speed only: a damaged index must not stop tonight's export
         return plan_sequential(f"the last page index cannot be read ({error.message})")
-
-
-def _page_size(request: ExportRequest, ports: ExportPorts) -> int:
-    return request.state.served_page_size(request.base_url, request.page_size, ports.now())
 
 
 def _borders_cost(store: Store, manifest: Manifest) -> bool:
