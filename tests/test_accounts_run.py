@@ -112,11 +112,7 @@ def test_requests_at_once_of_all_accounts_have_one_bound(tmp_path: Path) -> None
 
 def test_a_429_of_one_account_closes_no_other_ones_door(tmp_path: Path) -> None:
     with service(tmp_path, 2, "--users", "1000", "--latency", "20") as running:
-        faults = {"faults": [{"kind": "429:3", "count": 1, "at": 6}]}
-        request = urllib.request.Request(
-            f"{running.control_url}/faults", json.dumps(faults).encode(), {"Content-Type": "application/json"}
-        )
-        urllib.request.urlopen(request, timeout=10).close()
+        running.fail({"kind": "429:3", "count": 1, "at": 6})
         done, _ = run(running.url, tmp_path, config(tmp_path, 2), "--page-size", "50")
         assert done.returncode == 0, done.stderr
         (refused,) = [entry for entry in running.lists() if entry["status"] == 429]
