@@ -7,6 +7,8 @@ SEEDS ?= 10000
 FIRST ?= 0
 JOBS ?= 2
 BIN := $(VENV)/bin
+# The tests start hundreds of processes: each would compile the whole package again if Python may not keep bytecode.
+export PYTHONDONTWRITEBYTECODE =
 READY := $(VENV)/.installed-by-make
 # Modules without I/O: their branches are all covered.
 PURE := syncer/accounts.py,syncer/api/backoff.py,syncer/api/base_url.py,syncer/api/errors_body.py,syncer/api/pacing.py,syncer/api/protocol.py,syncer/api/redact.py,syncer/api/retry_after.py,syncer/bulk/plan.py,syncer/config.py,syncer/crawl/page_size.py,syncer/crawl/plan.py,syncer/crawl/probe.py,syncer/crawl/proof.py,syncer/crawl/repeats.py,syncer/crawl/stretch.py,syncer/crawl/walk.py,syncer/credentials.py,syncer/durations.py,syncer/guards.py,syncer/load/plan.py,syncer/load/source.py,syncer/load/statements.py,syncer/load/target.py,syncer/load/vendor_sql.py,syncer/options.py,syncer/snapshot/diff.py,syncer/snapshot/erased_ids.py,syncer/snapshot/hash_tree.py,syncer/snapshot/layout.py,syncer/snapshot/manifest.py,syncer/snapshot/manifest_json.py,syncer/snapshot/proof_check.py,syncer/snapshot/proof_file.py,syncer/snapshot/retention.py,syncer/snapshot/shape.py,syncer/snapshot/sshsig.py,syncer/snapshot/windows.py,syncer/suggestions.py,syncer/summary.py,syncer/api/attempts.py,syncer/api/endings.py,syncer/snapshot/columns.py,syncer/snapshot/payload.py,syncer/snapshot/rejects.py,syncer/snapshot/exact.py,syncer/snapshot/page_cover.py,syncer/snapshot/page_text.py,syncer/snapshot/times.py
