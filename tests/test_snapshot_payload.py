@@ -9,8 +9,6 @@ from syncer.snapshot.columns import make_encoder
 from syncer.snapshot.payload import pack, unpack
 from tests.snapshot_data import make_page, make_users
 
-ENCODE = make_encoder(with_lines=True)
-
 
 @pytest.mark.parametrize("with_lines", [True, False])
 def test_packed_columns_come_back_the_same(with_lines: bool) -> None:
@@ -18,10 +16,23 @@ def test_packed_columns_come_back_the_same(with_lines: bool) -> None:
     assert unpack(pack(batch), with_lines=with_lines).equals(batch)
 
 
-def test_short_bytes_and_those_for_other_formats_are_refused() -> None:
-    packed = pack(ENCODE(make_page(make_users(2))).batch)
+@pytest.mark.parametrize("with_lines", [True, False])
+def test_short_bytes_and_those_for_other_formats_are_refused(with_lines: bool) -> None:
+    packed = pack(make_encoder(with_lines=with_lines)(make_page(make_users(2))).batch)
     for end in range(len(packed)):
         with pytest.raises(StorageFailed, match="is damaged"):
-            unpack(packed[:end], with_lines=True)
+            unpack(packed[:end], with_lines=with_lines)
     with pytest.raises(StorageFailed, match="was written for other formats"):
-        unpack(packed, with_lines=False)
+        unpack(packed, with_lines=not with_lines)
+
+
+def test_bytes_after_the_end_are_refused() -> None:
+    packed = pack(make_encoder(with_lines=False)(make_page(make_users(2))).batch)
+    with pytest.raises(StorageFailed, match="is damaged"):
+        unpack(packed + b"\0", with_lines=False)
+
+
+def test_the_users_own_json_takes_less_room_than_it_has() -> None:
+    page = make_page(make_users(1000))
+    packed = pack(make_encoder(with_lines=True)(page).batch)
+    assert len(packed) < len(page.body)

@@ -23,8 +23,8 @@ from syncer.crawl.spool_tables import INSERT_PAGE, RECORD_FIELDS, SORTED_COLUMNS
 from syncer.errors import CoverageNotProven
 from syncer.model import EncodedPage, Pack, PageRecord
 
-CHECKPOINT_BYTES = 64 << 20
-"""Payloads written before they are synced and the log is moved into the database file: some 1.6 million users."""
+CHECKPOINT_BYTES = 128 << 20
+"""Payloads written before they are synced and the log is moved into the database file: some 1.5 million users."""
 
 RESTARTS_MAX = 2
 """New walks from the start within one run, resumed or not: a list that defeats two of them defeats the third."""

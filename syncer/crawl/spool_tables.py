@@ -11,7 +11,7 @@ from syncer.crawl.payload_file import Place
 from syncer.crawl.stretch import Stretch
 from syncer.model import PageRecord, Token
 
-VERSION = 3
+VERSION = 4
 """A spool of another version is emptied: its run begins anew."""
 _PLACE = ("payload_at", "payload_bytes", "payload_checksum")
 RECORD_FIELDS = tuple(f.name for f in fields(PageRecord))
