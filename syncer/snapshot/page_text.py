@@ -51,7 +51,7 @@ class TextColumns:
     """The unknown fields as JSON, the same for all; null where there are none."""
     unknown: frozenset[str]
     """Names of the unknown fields."""
-    text: bytes
+    text: memoryview
     """The users' own JSON, with what separates them, without the first and the last brace."""
     row_bytes: int
     """The length of a user's JSON and of what separates it from the next, where there is no time of deletion."""
@@ -87,19 +87,20 @@ def find_users(body: bytes, bytes_min: int = TEXT_BYTES_MIN) -> UsersInText | No
     if end < len(_HEAD) or body.find(b'"users"', end) >= 0:  # of two keys with one name the parser takes the last
         return None
     try:
-        columns = _read(body[len(_HEAD) : end])
+        columns = _read(body, len(_HEAD), end)
     except pa.ArrowInvalid:  # a time that Arrow does not read
         return None
     return None if columns is None else UsersInText(columns, _HEAD[:-1] + body[end + 1 :])
 
 
-def _read(text: bytes) -> TextColumns | None:
-    form = _FORM.fullmatch(text, 0, max(0, text.find(_BETWEEN)))
+def _read(body: bytes, start: int, end: int) -> TextColumns | None:
+    """The users between two places of an answer, which is not copied: it is large beside the processor's cache."""
+    form = _FORM.fullmatch(body[start : max(start, body.find(_BETWEEN, start, end))])
     unknown = form and _unknown_fields(form[5])
     if form is None or unknown is None or len(form[1]) > ID_CHARACTERS_MAX:
         return None
     width = form.end() - len(form[4]) + len(_NULL) + len(_BETWEEN)
-    even, deleted = _take_out_deleted(text, form.start(4), width)
+    even, deleted = _take_out_deleted(body, start, end, form.start(4), width)
     rows, rest = divmod(len(even), width)
     if rest or rows < 2 or len(deleted) > rows * DELETED_SHARE_MAX or not _is_all_of(even, form, rows, width):
         return None
@@ -109,29 +110,32 @@ def _read(text: bytes) -> TextColumns | None:
         return None
     longer = tuple((row, len(time) + 2 - len(_NULL)) for row, time in deleted)
     created, updated = (read_times(_texts(values)) for values in times)
-    extra = pa.repeat(pa.scalar(orjson.dumps(unknown).decode() if unknown else None, pa.string()), rows)
+    extra = _repeated_text(orjson.dumps(unknown).decode() if unknown else None, rows)
     deleted_at = _deleted_at(rows, deleted)
+    text = memoryview(body)[start:end]
     return TextColumns(_texts(ids), created, updated, deleted_at, extra, frozenset(unknown), text, width, longer)
 
 
-def _take_out_deleted(text: bytes, column: int, width: int) -> tuple[bytes, list[tuple[int, bytes]]]:
-    """The text with null for every time of deletion, and with a separator after the last user too; the rows that had
-    such a time, with it. ``column`` is its place in a row."""
+def _take_out_deleted(
+    body: bytes, start: int, end: int, column: int, width: int
+) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """The users' text with null for every time of deletion, and with a separator after the last user too; the rows that
+    had such a time, with it. ``column`` is its place in a row."""
     pieces: list[bytes] = []
     deleted: list[tuple[int, bytes]] = []
-    row, taken, at = 0, 0, column
-    while probe := text[at : at + _ROWS_AT_ONCE * width : width]:
+    row, taken, at = 0, start, start + column
+    while probe := body[at : min(at + _ROWS_AT_ONCE * width, end) : width]:
         nulls = len(probe) - len(probe.lstrip(b"n"))
         row, at = row + nulls, at + nulls * width
         if nulls == len(probe):
             continue
-        end = text.find(b'"', at + 1)
-        if text[at] != ord('"') or end < 0:  # neither null nor a text: what is left is not even
+        closing = body.find(b'"', at + 1, end)
+        if body[at] != ord('"') or closing < 0:  # neither null nor a text: what is left is not even
             break
-        pieces += (text[taken:at], _NULL)
-        deleted.append((row, text[at + 1 : end]))
-        row, taken, at = row + 1, end + 1, end + 1 + width - len(_NULL)
-    return b"".join((*pieces, text[taken:], _BETWEEN)), deleted
+        pieces += (body[taken:at], _NULL)
+        deleted.append((row, body[at + 1 : closing]))
+        row, taken, at = row + 1, closing + 1, closing + 1 + width - len(_NULL)
+    return b"".join((*pieces, body[taken:end], _BETWEEN)), deleted
 
 
 def _is_all_of(even: bytes, form: re.Match[bytes], rows: int, width: int) -> bool:
@@ -142,13 +146,24 @@ def _is_all_of(even: bytes, form: re.Match[bytes], rows: int, width: int) -> boo
     # From the last value of a row to the first one of the next row.
     between = _grid(buffer.slice(updated_end), rows - 1, width)
     return even.endswith(first[updated_end:]) and all(
-        bytes(pc.binary_slice(of, at, at + len(bytes_)).buffers()[1]) == bytes_ * len(of)
+        pc.binary_slice(of, at, at + len(bytes_)).buffers()[1].equals(_repeated(bytes_, len(of)))
         for of, at, bytes_ in (
             (grid, end, first[end:created]),
             (grid, created_end, first[created_end:updated]),
             (between, 0, first[updated_end:] + first[:start]),
         )
     )
+
+
+@lru_cache(maxsize=8)
+def _repeated(bytes_: bytes, times: int) -> Any:
+    """The same from page to page."""
+    return pa.py_buffer(bytes_ * times)
+
+
+@lru_cache(maxsize=2)
+def _repeated_text(text: str | None, times: int) -> Any:
+    return pa.repeat(pa.scalar(text, pa.string()), times)
 
 
 def _grid(buffer: Any, rows: int, width: int) -> Any:
