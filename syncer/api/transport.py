@@ -24,6 +24,9 @@ from syncer.model import WireFailed, WireRequest, WireResponse
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 _ERROR_BODY_BYTES_MAX: Final = 64 * 1024
 """What is read of an unsuccessful answer: a shorter one leaves the connection reusable, a longer one closes it."""
+_UNREAD_BYTES: Final = 512 * 1024
+"""Half of what may wait to be read: beyond 128 KB, less than a page of 1,000 users, aiohttp would stop the socket in
+the middle of each answer and start it again, at a tenth of a request's processor time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Transport:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            read_bufsize=_UNREAD_BYTES,
         )
         return self
 

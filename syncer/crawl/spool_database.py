@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import orjson
+
 from syncer.crawl.spool_tables import SET_NUMBERS, SETTINGS, TABLES, VERSION
 from syncer.errors import StorageFailed
 
@@ -56,7 +58,7 @@ class SpoolDatabase:
 
     def set_numbers(self, numbers: Mapping[str, int]) -> None:
         """Keep counters of the run, others stay; part of a transaction. All are one row: each page writes some."""
-        self._db.execute(SET_NUMBERS, (json.dumps(numbers),))
+        self._db.execute(SET_NUMBERS, (orjson.dumps(numbers).decode(),))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
