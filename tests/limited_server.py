@@ -19,11 +19,14 @@ class LimitedServer:
     latency_seconds: float = 0.1
     jitter_seconds: float = 0.0
     retry_after_seconds: float = 1.0
+    stray: tuple[int, ...] = ()
+    """Requests, counted from 1, that are refused for a reason that has nothing to do with this client."""
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     accepted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     early: int = 0
     busy: int = 0
+    asked: int = 0
     _tokens: float = 5.0
     _filled_at: float = 0.0
     _closed_until: float = 0.0
@@ -31,8 +34,9 @@ class LimitedServer:
     async def ask(self) -> bool:
         """One request; whether it was accepted."""
         now = asyncio.get_running_loop().time()
+        self.asked += 1
         self.early += now < self._closed_until
-        if not self._allows(now):
+        if self.asked in self.stray or not self._allows(now):
             self.refused.append(now)
             self._closed_until = now + self.retry_after_seconds
             return False

@@ -40,6 +40,34 @@ def test_between_two_refusals_the_service_gave_all_it_had() -> None:
     assert slowed(pace, Sample(12.0, 3, 56)).rate == pytest.approx(6.5 / 2.0)
 
 
+def test_a_rough_estimate_is_tried_out_soon_whatever_failed_before() -> None:
+    firm = slowed(replace(started(100.0, 64), proven=6), Sample(1.0, 6, 64))
+    rough = slowed(reopened(firm, Sample(2.5, 1, 64), 1.5), Sample(2.6, 1, 65))
+    assert (firm.failed_probes, firm.rough, rough.failed_probes, rough.rough) == (1, False, 1, True)
+    assert rough.rate == pytest.approx(1.5 / 1.6)
+    again = reopened(rough, Sample(4.0, 1, 66), 1.4)
+    assert grown(again, Sample(17.0, 1, 78)).rate == pytest.approx(rough.rate * 1.12)
+    bound = replace(again, concurrency=5, proven=5)
+    assert grown(bound, Sample(17.0, 5, 78)) == bound  # that so many at once are too many is as sure as before
+
+
+def test_a_refusal_with_nothing_accepted_since_the_last_one_halves_the_rate() -> None:
+    pace = reopened(slowed(started(100.0, 64), Sample(10.0, 1, 700)), Sample(11.5, 1, 700), 1.5)
+    assert slowed(pace, Sample(11.5, 1, 700)).rate == pace.rate / 2
+
+
+@pytest.mark.parametrize("stray", [(1000, 1001), (1000, 1003), (1000, 1001, 1002), (1000, 1100, 1101)])
+def test_stray_refusals_in_a_row_hold_a_run_down_for_seconds_and_not_for_minutes(stray: tuple[int, ...]) -> None:
+    server = LimitedServer(latency_seconds=0.005, stray=stray)
+
+    async def main() -> None:
+        await crowd(server, Door(200.0, 16, rng=random.Random(7)), 16, 60)
+
+    run_virtual(main())
+    assert len(server.refused) == len(stray)
+    assert sum(at > 40 for at in server.accepted) >= 0.9 * 200 * 20
+
+
 def test_refusals_at_one_instant_halve_the_rate_but_not_below_the_least() -> None:
     pace = started(1.0, 4)
     for _ in range(20):

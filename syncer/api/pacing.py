@@ -56,6 +56,8 @@ class Pace:
     refused: Sample | None = None
     """The request whose refusal closed the door last."""
     failed_probes: int = 0
+    rough: bool = False
+    """The rate is an estimate from few requests: it is tried out again soon, whatever failed before."""
     steps: int = 0
     """Steps upward since the last refusal."""
     closed_seconds: float = 0.0
@@ -91,6 +93,7 @@ def slowed(pace: Pace, refused: Sample) -> Pace:
         proven=max(1, refused.in_flight - 1),
         refused=refused,
         failed_probes=pace.failed_probes + 1 if firm else pace.failed_probes,
+        rough=pace.rough if too_many else not firm,
         steps=0,
     )
 
@@ -113,8 +116,8 @@ def _estimated_rate(pace: Pace, refused: Sample) -> tuple[float, bool]:
     estimate = max(rate for rate, _ in readings)
     count = max(count for _, count in readings)
     firm = count >= (_FIRM_REQUESTS if pace.closed_seconds < _DEAR_SECONDS else _DEAR_REQUESTS)
-    if estimate <= 0:
-        estimate = pace.rate / 2
+    if estimate <= 0 or not count:  # no accepted request tells anything
+        estimate = max(estimate, pace.rate / 2)
     rate = min(estimate, pace.rate) * (_FIRM_MARGIN if firm else 1.0)
     return max(rate, min(_RATE_MIN, pace.rate_max)), firm
 
@@ -145,25 +148,28 @@ def grown(pace: Pace, good: Sample) -> Pace:
         return pace
     mark = pace.marks[-1]
     count, seconds = good.accepted - mark.accepted, good.at - mark.at
-    seconds_needed, requests_needed = _patience(pace)
+    needs_slots = good.in_flight >= pace.concurrency < pace.concurrency_max
+    known = pace.failed_probes > 0 and (needs_slots or not pace.rough)
+    seconds_needed, requests_needed = _patience(pace, known=known)
     if seconds < seconds_needed or count < requests_needed:
         return pace
     marks = (*pace.marks[-_MARKS_MAX:], good)
-    if good.in_flight >= pace.concurrency < pace.concurrency_max:
+    if needs_slots:
         step = max(1, pace.concurrency // 16) << min(pace.steps, 6)
         concurrency = min(pace.concurrency_max, pace.concurrency + step)
         return replace(pace, concurrency=concurrency, marks=marks, steps=pace.steps + 1)
     if pace.rate < pace.rate_max and count >= 0.9 * pace.rate * seconds:
-        factor = min(2.0, 1.0 + (0.04 if pace.failed_probes else 0.12) * 2.0 ** min(pace.steps, 6))
+        factor = min(2.0, 1.0 + (0.04 if known else 0.12) * 2.0 ** min(pace.steps, 6))
         return replace(pace, rate=min(pace.rate_max, pace.rate * factor), marks=marks, steps=pace.steps + 1)
     return pace
 
 
-def _patience(pace: Pace) -> tuple[float, int]:
-    """How many seconds and requests must pass without a refusal before the next step upward."""
+def _patience(pace: Pace, *, known: bool) -> tuple[float, int]:
+    """How many seconds and requests must pass without a refusal before the next step upward; ``known``: the limit in
+    question is the service's own, as far as anybody can see."""
     if pace.steps:
         return _STEP_SECONDS, _STEP_REQUESTS
-    if not pace.failed_probes:
+    if not known:
         return _SOON_SECONDS, _SOON_REQUESTS
     later = _LATER_SECONDS * _LATER_FACTOR ** min(pace.failed_probes - 1, 9)
     return max(min(later, _LATER_SECONDS_MAX), _CLOSED_SHARE * pace.closed_seconds), _LATER_REQUESTS
