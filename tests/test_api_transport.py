@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import ssl
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -17,7 +15,6 @@ import pytest
 
 from syncer.api.transport import Timeouts, Transport, _Once
 from syncer.credentials import Credentials, Secret
-from syncer.errors import UsageError
 from syncer.model import WireFailed, WireRequest, WireResponse
 from tests.wire_server import (
     JSON,
@@ -322,22 +319,3 @@ async def test_a_second_wire_request_for_one_call_is_not_sent() -> None:
         said.append(str(caught.value))
     assert said == ["the connection was closed before the answer", "a second request for one permit was not sent"]
     assert transport.wire_requests == 1
-
-
-async def test_a_ca_file_that_is_no_certificate_is_a_usage_error(tmp_path: Path) -> None:
-    bad = tmp_path / "ca.pem"
-    bad.write_text("no certificate")
-    for path in (bad, tmp_path / "missing.pem"):
-        with pytest.raises(UsageError, match="cannot be read as PEM"):
-            transport_to("https://127.0.0.1/v1", ca_file=path)
-
-
-async def test_tls_needs_version_1_2_and_a_known_issuer() -> None:
-    transport = transport_to("https://127.0.0.1/v1")
-    context = transport._ssl
-    assert context is not None
-    assert (context.minimum_version, context.verify_mode, context.check_hostname) == (
-        ssl.TLSVersion.TLSv1_2,
-        ssl.CERT_REQUIRED,
-        True,
-    )

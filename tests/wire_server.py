@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,13 +34,14 @@ class WireServer:
 
     behave: Behave
     arrived: list[Arrived] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
     connections: int = 0
     port: int = 0
 
     @property
     def url(self) -> str:
         """Base URL of the service."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/v1"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -66,10 +68,10 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Arrive
 
 
 @asynccontextmanager
-async def wire_server(behave: Behave) -> AsyncIterator[WireServer]:
+async def wire_server(behave: Behave, tls: ssl.SSLContext | None = None) -> AsyncIterator[WireServer]:
     """A running server; open connections are dropped at the end."""
-    server = WireServer(behave)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server = WireServer(behave, tls=tls)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

@@ -7,19 +7,20 @@ their texts hold URLs with page tokens and headers with the secret.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import aiohttp
 from yarl import URL
 
 from syncer.api.base_url import checked_base_url
+from syncer.api.certificates import system_file_unread, tls_context
 from syncer.credentials import Credentials
-from syncer.errors import UsageError
 from syncer.model import WireFailed, WireRequest, WireResponse
+
+with system_file_unread():
+    import aiohttp
 
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 _ERROR_BODY_BYTES_MAX: Final = 64 * 1024
@@ -70,7 +71,7 @@ class Transport:
             "Accept-Encoding": "gzip" if compression else "identity",
             "Authorization": credentials.basic_header(),
         }
-        self._ssl = _ssl_context(ca_file) if self._base_url.startswith("https") else None
+        self._ssl = tls_context(ca_file) if self._base_url.startswith("https") else None
         self._session: aiohttp.ClientSession | None = None
         self.wire_requests = 0
         """Requests that were really put on the wire."""
@@ -182,12 +183,3 @@ def _failure_of(error: Exception) -> WireFailed:
         case aiohttp.ClientConnectionError() | OSError():
             return WireFailed("disconnected", "the connection was closed before the answer")
     return WireFailed("protocol", "the answer is not HTTP as it should be")
-
-
-def _ssl_context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError):
-        raise UsageError(f"the CA file {ca_file} cannot be read as PEM certificates", hint="check its path") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
