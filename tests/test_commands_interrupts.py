@@ -193,16 +193,29 @@ def test_an_interrupt_before_there_is_a_command_leaves_no_traceback() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_after_the_end_of_a_command_leaves_its_exit_code(number: signal.Signals) -> None:
+@pytest.mark.parametrize("late", ["atexit.register(lambda: os.kill(os.getpid(), NUMBER))", "thread.start()"])
+def test_a_signal_after_the_end_of_a_command_leaves_its_exit_code(number: signal.Signals, late: str) -> None:
     code = (
-        "import os\nimport syncer.__main__ as program\nimport syncer.commands.main as commands\n"
+        "import atexit, os, threading, time\n"
+        "import syncer.__main__ as program\nimport syncer.commands.main as commands\n"
         "class Late:\n"
-        f"    def __del__(self, kill=os.kill, pid=os.getpid()): kill(pid, {int(number)})\n"
-        "late = Late()\n"
+        "    def __del__(self, kill=os.kill, pid=os.getpid()): kill(pid, NUMBER)\n"
+        "late, thread = Late(), threading.Thread(target=time.sleep, args=(0.1,))\n"
+        f"{late}\n"
         "commands.main = lambda _: 9\nprogram.main()\n"
-    )
+    ).replace("NUMBER", str(int(number)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (9, "")
+
+
+def test_a_process_ends_with_all_that_was_to_be_done_and_said() -> None:
+    code = (
+        "import atexit, sys\nimport syncer.__main__ as program\nimport syncer.commands.main as commands\n"
+        "atexit.register(lambda: print('done'))\n"
+        "commands.main = lambda _: sys.stdout.write('said ') and 3\nprogram.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said done\n", "")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
