@@ -109,7 +109,7 @@ def is_refused(proxy: FaultProxy, store: ObjectStore, draft: Manifest, number: i
 
 
 def test_one_fault_is_not_even_noticed_with_some_patience(proxy: FaultProxy, prefix: str, tmp_path: Path) -> None:
-    store = bucket(proxy, prefix, tmp_path / "s", replace(NO_PATIENCE, retries=3, retry_seconds=20))
+    store = bucket(proxy, prefix, tmp_path / "s", replace(NO_PATIENCE, retries=3, retry_seconds=20, pause_seconds=0.02))
     draft = staged(store, SNAPSHOT, 50)
     proxy.reset(lambda n, method, path: 503 if n % 2 else "pass")
     publish(store, draft)

@@ -44,6 +44,8 @@ class Patience:
     """With its body: 8 MiB at half a megabit a second."""
     retries: int = 5
     retry_seconds: float = 60
+    pause_seconds: float = 0.2
+    """Before the first retry; twice as long before each further one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,11 @@ def connect(address: Address, patience: Patience, environment: Mapping[str, str]
     retry: RetryConfig = {
         "max_retries": patience.retries,
         "retry_timeout": timedelta(seconds=patience.retry_seconds),
-        "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=5), "base": 2},
+        "backoff": {
+            "init_backoff": timedelta(seconds=patience.pause_seconds),
+            "max_backoff": timedelta(seconds=5),
+            "base": 2,
+        },
     }
     prefix = address.prefix or None
     try:
