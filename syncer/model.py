@@ -120,7 +120,7 @@ class EncodedPage:
 
 
 Encode = Callable[[Page], EncodedPage]
-Pack = Callable[[object], bytes]
+Pack = Callable[[object], "bytes | memoryview"]
 
 Ending = Literal["end", "entry", "met"]
 """Why a stretch stopped: end of the list; its ``next`` is a later stretch's token; a user that a later stretch has

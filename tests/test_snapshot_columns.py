@@ -72,7 +72,7 @@ def test_an_empty_page_has_columns_and_no_rows(with_lines: bool) -> None:
     encoded = make_encoder(with_lines=with_lines)(make_page([]))
     assert (encoded.ids, encoded.users, encoded.batch.num_rows) == ([], 0, 0)
     assert encoded.digest == hashlib.sha256(b"").digest()
-    assert unpack(pack(encoded.batch), with_lines=with_lines).equals(encoded.batch)
+    assert unpack(bytes(pack(encoded.batch)), with_lines=with_lines).equals(encoded.batch)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_every_user_is_either_a_row_or_a_reject_and_loses_nothing(users: list[An
     extras = [{k: v for k, v in user.items() if k not in known} for user in accepted]
     assert [exact(r["extra"]) if r["extra"] else {} for r in rows] == [exact(json.dumps(e)) for e in extras]
     assert [r["id"] for r in rows] == encoded.ids == [user["id"] for user in accepted]
-    assert unpack(pack(encoded.batch), with_lines=True).equals(encoded.batch)
+    assert unpack(bytes(pack(encoded.batch)), with_lines=True).equals(encoded.batch)
 
 
 def exact(text: str | bytes) -> Any:

@@ -32,7 +32,7 @@ class PayloadFile:
         self._end = os.fstat(self._descriptor).st_size
         self._is_named = False
 
-    def append(self, payload: bytes) -> Place:
+    def append(self, payload: bytes | memoryview) -> Place:
         """Write all of it. What a failed call leaves is never named, and the next one goes after it."""
         place = Place(self._end, len(payload), zlib.crc32(payload))
         left = memoryview(payload)

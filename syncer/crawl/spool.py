@@ -220,7 +220,7 @@ class Spool(RecordedPages):
             [(i, s.entry, s.pages, s.after) for i, s in enumerate(plan.stretches)],
         )
 
-    def _insert(self, entry: Entry, payload: bytes) -> None:
+    def _insert(self, entry: Entry, payload: bytes | memoryview) -> None:
         record = entry.record
         place = self._payloads.append(payload)
         values = [getattr(record, name) for name in RECORD_FIELDS]
