@@ -54,7 +54,7 @@ class Steps:
 
         class Connection(sqlite3.Connection):
             def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-                if sql in ("BEGIN IMMEDIATE", "COMMIT"):
+                if sql in ("BEGIN IMMEDIATE", "COMMIT") or (sql.startswith("INSERT") and not self.in_transaction):
                     steps.step()
                 return super().execute(sql, *parameters)
 

@@ -171,6 +171,25 @@ def test_a_restart_drops_pages_but_keeps_counts(spool: Spool) -> None:
     assert [s.entry for s in spool.stretches()] == [None]
 
 
+@pytest.mark.parametrize("how", ["rewind", "rewalk", "restart", "power cut"])
+def test_what_was_counted_stays_when_pages_go(spool: Spool, how: str) -> None:
+    spool.record([entry(0, 0, None, "1", "ab")], {"requests": 3, "began_at": 100})
+    spool.checkpoint()
+    spool.record([entry(0, 1, "1", "2", "cd")], {"requests": 7, "retries": 2, "throttled": 1, "began_at": 100})
+    if how == "rewind":
+        spool.rewind(0, 1)
+    elif how == "rewalk":
+        assert spool.mark_rewalked(0)
+    elif how == "restart":
+        spool.restart(FACTS, TWO)
+    else:
+        payloads = spool.path.with_suffix(".payloads")
+        payloads.write_bytes(payloads.read_bytes()[:-1])
+    spool = reopened(spool)
+    assert spool.count_pages() < 2
+    assert [spool.number(name) for name in ("requests", "retries", "throttled", "began_at")] == [7, 2, 1, 100]
+
+
 @pytest.mark.parametrize("how", ["restart", "rewind", "rewalk", "begin"])
 def test_pages_that_take_the_numbers_of_synced_ones_can_be_lost_like_any_other(spool: Spool, how: str) -> None:
     def walk(first: int, last: int) -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from syncer.crawl.spool import Entry, Spool
+from syncer.crawl.spool_tables import COUNTERS
 from syncer.model import Counters, RunBlocking
 
 
@@ -35,7 +36,7 @@ class Recorder:
     async def record(self, entry: Entry) -> None:
         """Return when the page is durable."""
         async with self._turn:
-            await self._append(lambda: self._spool.record([entry], self._numbers()))
+            await self._append(lambda: self._spool.record([entry], self._kept_counters()))
             if self._spool.is_checkpoint_due:
                 await self._run_blocking(self._spool.checkpoint)
 
@@ -44,6 +45,5 @@ class Recorder:
         async with self._turn:
             await self._run_blocking(work)
 
-    def _numbers(self) -> dict[str, int]:
-        names = ("requests", "retries", "throttled", "began_at")
-        return {name: getattr(self._counters, name) for name in names}
+    def _kept_counters(self) -> dict[str, int]:
+        return {name: getattr(self._counters, name) for name in COUNTERS}

@@ -10,7 +10,7 @@ A commit appends to both files, that is to the system's page cache: some 0.1 ms.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,15 @@ from syncer.crawl.payload_file import PayloadFile
 from syncer.crawl.plan import Plan
 from syncer.crawl.recorded_pages import RecordedPages
 from syncer.crawl.spool_database import NotUnique, SpoolDatabase, storage_errors
-from syncer.crawl.spool_tables import INSERT_PAGE, RECORD_FIELDS, SORTED_COLUMNS, sorted_page, token_hash
+from syncer.crawl.spool_tables import (
+    COUNTERS,
+    INSERT_PAGE,
+    LAST_COUNTERS,
+    RECORD_FIELDS,
+    SORTED_COLUMNS,
+    sorted_page,
+    token_hash,
+)
 from syncer.errors import CoverageNotProven
 from syncer.model import EncodedPage, Pack, PageRecord
 
@@ -132,6 +140,7 @@ class Spool(RecordedPages):
     def restart(self, facts: RunFacts, plan: Plan) -> None:
         """Drop every page and walk again by another plan; counts of requests stay."""
         with self._db.transaction():
+            self._keep_counters()
             self._forget("stretches", "pages", "rejects")
             self._db.set_numbers({"synced_page": 0})
             self._count_restart()
@@ -145,24 +154,25 @@ class Spool(RecordedPages):
 
     def number(self, key: str) -> int:
         """A counter of the run, kept over resumes; 0 when never set."""
-        return self._db.numbers().get(key, 0)
+        kept = self._db.numbers().get(key, 0)
+        return max(kept, self._last_counters().get(key, 0)) if key in COUNTERS else kept
 
     def set_numbers(self, **numbers: int) -> None:
         """Set counters of the run."""
         with self._db.transaction():
             self._db.set_numbers(numbers)
 
-    def record(self, entries: Sequence[Entry], numbers: dict[str, int]) -> None:
-        """Write pages with their decisions, and the run's counters, in one transaction.
+    def record(self, entries: Sequence[Entry], counters: Mapping[str, int]) -> None:
+        """Write pages with their decisions, and the run's counters, all or nothing.
 
         Raises CoverageNotProven for a token that was met before in its stretch, PageRepeated for a page whose users
         were.
         """
         packed = [self._pack(entry.encoded.batch) for entry in entries]
-        with self._db.transaction():
+        # One row alone is a transaction by itself.
+        with storage_errors(self.path) if _is_one_row(entries) else self._db.transaction():
             for entry, payload in zip(entries, packed, strict=True):
-                self._insert(entry, payload)
-            self._db.set_numbers(numbers)
+                self._insert(entry, payload, counters)
         self._unsynced_bytes += sum(map(len, packed))
 
     def rewind(self, stretch: int, sequence: int, *, is_restart: bool = False) -> None:
@@ -201,6 +211,14 @@ class Spool(RecordedPages):
     def _last_page(self) -> int:
         return int(self._db.execute("SELECT coalesce(max(page), 0) FROM pages").fetchone()[0])
 
+    def _last_counters(self) -> dict[str, int]:
+        row = self._db.execute(LAST_COUNTERS).fetchone()
+        return dict(zip(COUNTERS, row, strict=True)) if row else {}
+
+    def _keep_counters(self) -> None:
+        """Before pages go: what the last one says of the run stays true."""
+        self._db.set_numbers({name: self.number(name) for name in COUNTERS})
+
     def _count_restart(self) -> None:
         self._db.set_numbers({"restarts": self.number("restarts") + 1})
 
@@ -220,11 +238,12 @@ class Spool(RecordedPages):
             [(i, s.entry, s.pages, s.after) for i, s in enumerate(plan.stretches)],
         )
 
-    def _insert(self, entry: Entry, payload: bytes | memoryview) -> None:
+    def _insert(self, entry: Entry, payload: bytes | memoryview, counters: Mapping[str, int]) -> None:
         record = entry.record
         place = self._payloads.append(payload)
         values = [getattr(record, name) for name in RECORD_FIELDS]
         values += [token_hash(record.token), place.at, place.size, place.checksum]
+        values += [counters.get(name, 0) for name in COUNTERS]
         try:
             page = self._db.execute(INSERT_PAGE, values).lastrowid
         except NotUnique:
@@ -248,8 +267,13 @@ class Spool(RecordedPages):
         )
 
     def _delete_from(self, stretch: int, sequence: int) -> None:
+        self._keep_counters()
         chosen = "SELECT page FROM pages WHERE stretch = ? AND sequence >= ?"
         self._db.execute(f"DELETE FROM rejects WHERE page IN ({chosen})", (stretch, sequence))
         self._db.execute("DELETE FROM pages WHERE stretch = ? AND sequence >= ?", (stretch, sequence))
         # SQLite gives the number of a last page that is gone to the next one, which is not synced.
         self._db.set_numbers({"synced_page": min(self.number("synced_page"), self._last_page())})
+
+
+def _is_one_row(entries: Sequence[Entry]) -> bool:
+    return len(entries) == 1 and entries[0].first_ids is None and not entries[0].encoded.rejects

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-import orjson
-
 from syncer.crawl.spool_tables import SET_NUMBERS, SETTINGS, TABLES, VERSION
 from syncer.errors import StorageFailed
 
@@ -57,8 +55,8 @@ class SpoolDatabase:
         return kept
 
     def set_numbers(self, numbers: Mapping[str, int]) -> None:
-        """Keep counters of the run, others stay; part of a transaction. All are one row: each page writes some."""
-        self._db.execute(SET_NUMBERS, (orjson.dumps(numbers).decode(),))
+        """Keep counters of the run, others stay; part of a transaction."""
+        self._db.execute(SET_NUMBERS, (json.dumps(numbers),))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -11,16 +11,20 @@ from syncer.crawl.payload_file import Place
 from syncer.crawl.stretch import Stretch
 from syncer.model import PageRecord, Token
 
-VERSION = 4
+VERSION = 5
 """A spool of another version is emptied: its run begins anew."""
 _PLACE = ("payload_at", "payload_bytes", "payload_checksum")
+COUNTERS = ("requests", "retries", "throttled", "began_at")
+"""Of the run, as they stood when a page was recorded, in the page's own row: a row of theirs would be one more page of
+the log for each. None of them ever goes back."""
 RECORD_FIELDS = tuple(f.name for f in fields(PageRecord))
 COLUMNS = ", ".join(f'"{name}"' for name in RECORD_FIELDS)
 SORTED_COLUMNS = ", ".join(("page", "stretch", "sequence", "asked", "min_id", "max_id", *_PLACE))
 INSERT_PAGE = (
-    f"INSERT INTO pages ({COLUMNS}, token_hash, {', '.join(_PLACE)})"
-    f" VALUES ({', '.join('?' * (len(RECORD_FIELDS) + 1 + len(_PLACE)))})"
+    f"INSERT INTO pages ({COLUMNS}, token_hash, {', '.join((*_PLACE, *COUNTERS))})"
+    f" VALUES ({', '.join('?' * (len(RECORD_FIELDS) + 1 + len(_PLACE) + len(COUNTERS)))})"
 )
+LAST_COUNTERS = f"SELECT {', '.join(COUNTERS)} FROM pages ORDER BY page DESC LIMIT 1"
 SET_NUMBERS = (
     "INSERT INTO run VALUES ('numbers', ?) ON CONFLICT (key) DO UPDATE SET value = json_patch(value, excluded.value)"
 )
@@ -54,7 +58,8 @@ CREATE TABLE IF NOT EXISTS pages (
   token TEXT, next TEXT, "end" TEXT, page_size INTEGER NOT NULL, users INTEGER NOT NULL, rejects INTEGER NOT NULL,
   first_id TEXT, last_id TEXT, min_id TEXT, max_id TEXT, digest BLOB NOT NULL,
   ending TEXT, stitch INTEGER, stitch_id TEXT, token_hash INTEGER,
-  payload_at INTEGER NOT NULL, payload_bytes INTEGER NOT NULL, payload_checksum INTEGER NOT NULL);
+  payload_at INTEGER NOT NULL, payload_bytes INTEGER NOT NULL, payload_checksum INTEGER NOT NULL,
+  requests INTEGER NOT NULL, retries INTEGER NOT NULL, throttled INTEGER NOT NULL, began_at INTEGER NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS pages_place ON pages (stretch, sequence);
 CREATE UNIQUE INDEX IF NOT EXISTS pages_token ON pages (stretch, token_hash);
 CREATE UNIQUE INDEX IF NOT EXISTS pages_digest ON pages (stretch, digest) WHERE min_id IS NOT NULL;
