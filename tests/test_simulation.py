@@ -6,7 +6,8 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.simulation.checker import CheckFailed
 from tests.simulation.night import LOST, Outcome, simulate
 from tests.simulation.population import User
 from tests.simulation.scenario import LIARS, Blow, Disturbance, Scenario, scenario
+from tests.simulation.seeds import folder_for_seeds
 from tests.simulation.service import Service
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +52,13 @@ FORMER_LOSSES = {
     2259: "tokens that live a second: no page could be asked for again",
     3823: "the same, and no new walk got through either",
 }
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory where there is some: a simulated disk gains nothing from a real one."""
+    with tempfile.TemporaryDirectory(prefix="syncer-simulation-", dir=folder_for_seeds()) as name:
+        yield Path(name)
 
 
 def run_seeds(*arguments: str) -> str:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -31,10 +32,18 @@ from tests.simulation.checker import CheckFailed
 from tests.simulation.clocks import are_alike, check_pace
 from tests.simulation.night import LOST, simulate
 from tests.simulation.scenario import Scenario, scenario
+from tests.simulation.seeds import folder_for_seeds
 from tests.simulation.service import Served
 
 SEEDS = 30
 PLANTED_SEEDS_MAX = 400
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory where there is some: a simulated disk gains nothing from a real one."""
+    with tempfile.TemporaryDirectory(prefix="syncer-simulation-", dir=folder_for_seeds()) as name:
+        yield Path(name)
 
 
 def nights(folder: Path, campaign: Callable[[Scenario], Scenario], seeds: int = SEEDS) -> list[str]:
