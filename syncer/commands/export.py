@@ -159,14 +159,16 @@ class _OwnCode(SyncerError):
 
 
 async def _export_all(settings: Settings, args: argparse.Namespace) -> tuple[Sequence[Exported], Sequence[Failure]]:
+    from syncer.garbage import seldom_after_imports
     from syncer.snapshot.memory import choose_memory_pool
 
     choose_memory_pool()
-    from syncer.api.redact import secret_forms
-    from syncer.commands.exporting import Choices, export_accounts
-    from syncer.logs import hide_from_logs
-    from syncer.model import Counters
-    from syncer.progress import Progress
+    with seldom_after_imports():
+        from syncer.api.redact import secret_forms
+        from syncer.commands.exporting import Choices, export_accounts
+        from syncer.logs import hide_from_logs
+        from syncer.model import Counters
+        from syncer.progress import Progress
 
     for account in settings.accounts:
         hide_from_logs(secret_forms(account.credentials))

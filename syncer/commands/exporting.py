@@ -23,7 +23,6 @@ from syncer.config import Settings
 from syncer.durations import show_duration
 from syncer.errors import GaveUp, SyncerError
 from syncer.export import export_account
-from syncer.garbage import collect_seldom
 from syncer.model import Counters
 from syncer.run import ExportPorts, ExportRequest, ExportResult
 from syncer.snapshot.destination import open_store
@@ -52,7 +51,6 @@ async def export_accounts(
     settings: Settings, choices: Choices, counters: Mapping[str, Counters]
 ) -> tuple[list[ExportResult], list[Failure]]:
     """Export all accounts at once and return what became of each, in the order of the configuration."""
-    collect_seldom()
     open_store(settings.destination)  # wrong usage is found before any request
     places = asyncio.Semaphore(settings.process_concurrency)
     async with asyncio.TaskGroup() as tasks:
