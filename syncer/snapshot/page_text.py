@@ -33,7 +33,8 @@ _TAIL_BYTES = 16_384
 _KEYS = (b'"id":"', b'","createdAt":"', b'","updatedAt":"', b'","deletedAt":')
 _FORM = re.compile(rb'([^"]+)'.join(map(re.escape, _KEYS)) + rb'(null|"[^"]*")(.*)', re.DOTALL)
 _NULL = b"null"
-_UNSAFE = bytes([*range(0x20), ord('"'), 0x7F])
+_QUOTE, _QUOTES = ord('"'), '""'
+_UNSAFE = bytes([*range(0x20), _QUOTE, 0x7F])
 """What ends a string, and control characters: an id with one of them is for the parser to judge."""
 _ROWS_AT_ONCE = 128
 """Rows looked at for the next deleted one."""
@@ -55,8 +56,8 @@ class TextColumns:
     """The users' own JSON, with what separates them, without the first and the last brace."""
     row_bytes: int
     """The length of a user's JSON and of what separates it from the next, where there is no time of deletion."""
-    longer: tuple[tuple[int, int], ...]
-    """The rows with one, and how many bytes each is longer."""
+    deleted: tuple[tuple[int, bytes], ...]
+    """The rows with one, and the time as it is written."""
 
     def lines(self) -> Any:
         """Each user as a line of JSON, as ``columns`` writes lines."""
@@ -66,7 +67,8 @@ class TextColumns:
         content[:1], content[1:-2], content[-2:] = b"{", self.text, b"}\n"
         width, end = self.row_bytes, 0
         ends = array("i", [0])
-        for row, more in (*self.longer, (len(self.ids), 0)):
+        longer = ((row, len(time) + len(_QUOTES) - len(_NULL)) for row, time in self.deleted)
+        for row, more in (*longer, (len(self.ids), 0)):
             start, end = end, end + (row - len(ends) + 1) * width
             # The comma between two users is as long as a line end.
             content[start + width - 1 : end : width] = b"\n" * ((end - start) // width)
@@ -102,18 +104,27 @@ def _read(body: bytes, start: int, end: int) -> TextColumns | None:
     width = form.end() - len(form[4]) + len(_NULL) + len(_BETWEEN)
     even, deleted = _take_out_deleted(body, start, end, form.start(4), width)
     rows, rest = divmod(len(even), width)
-    if rest or rows < 2 or len(deleted) > rows * DELETED_SHARE_MAX or not _is_all_of(even, form, rows, width):
+    if rest or rows < 2 or len(deleted) > rows * DELETED_SHARE_MAX:
         return None
-    grid = _grid(pa.py_buffer(even), rows, width)
+    buffer = pa.py_buffer(even)
+    grid = _grid(buffer, rows, width)
+    if not _is_all_of(even, buffer, grid, form):
+        return None
     ids, *times = (pc.binary_slice(grid, *form.span(group)) for group in (1, 2, 3))
     if not _are_safe(ids.buffers()[1]):
         return None
-    longer = tuple((row, len(time) + 2 - len(_NULL)) for row, time in deleted)
     created, updated = (read_times(_texts(values)) for values in times)
-    extra = _repeated_text(orjson.dumps(unknown).decode() if unknown else None, rows)
-    deleted_at = _deleted_at(rows, deleted)
-    text = memoryview(body)[start:end]
-    return TextColumns(_texts(ids), created, updated, deleted_at, extra, frozenset(unknown), text, width, longer)
+    return TextColumns(
+        _texts(ids),
+        created,
+        updated,
+        _deleted_at(rows, deleted),
+        _repeated_text(orjson.dumps(unknown).decode() if unknown else None, rows),
+        frozenset(unknown),
+        memoryview(body)[start:end],
+        width,
+        tuple(deleted),
+    )
 
 
 def _take_out_deleted(
@@ -121,28 +132,29 @@ def _take_out_deleted(
 ) -> tuple[bytes, list[tuple[int, bytes]]]:
     """The users' text with null for every time of deletion, and with a separator after the last user too; the rows that
     had such a time, with it. ``column`` is its place in a row."""
-    pieces: list[bytes] = []
+    view, pieces = memoryview(body), list[bytes | memoryview]()
     deleted: list[tuple[int, bytes]] = []
     row, taken, at = 0, start, start + column
-    while probe := body[at : min(at + _ROWS_AT_ONCE * width, end) : width]:
-        nulls = len(probe) - len(probe.lstrip(b"n"))
-        row, at = row + nulls, at + nulls * width
-        if nulls == len(probe):
+    while at < end:
+        found = body[at : min(at + _ROWS_AT_ONCE * width, end) : width].find(_QUOTE)
+        if found < 0:
+            row, at = row + _ROWS_AT_ONCE, at + _ROWS_AT_ONCE * width
             continue
-        closing = body.find(b'"', at + 1, end)
-        if body[at] != ord('"') or closing < 0:  # neither null nor a text: what is left is not even
+        row, at = row + found, at + found * width
+        closing = body.find(_QUOTE, at + 1, end)
+        if closing < 0:  # no text: what is left is not even
             break
-        pieces += (body[taken:at], _NULL)
+        pieces += (view[taken:at], _NULL)
         deleted.append((row, body[at + 1 : closing]))
         row, taken, at = row + 1, closing + 1, closing + 1 + width - len(_NULL)
-    return b"".join((*pieces, body[taken:end], _BETWEEN)), deleted
+    return b"".join((*pieces, view[taken:end], _BETWEEN)), deleted
 
 
-def _is_all_of(even: bytes, form: re.Match[bytes], rows: int, width: int) -> bool:
-    """Whether every row has the first one's bytes around its values."""
-    buffer, first = pa.py_buffer(even), even[:width]
+def _is_all_of(even: bytes, buffer: Any, grid: Any, form: re.Match[bytes]) -> bool:
+    """Whether every row of the grid, which lies in the buffer, has the first one's bytes around its values."""
+    rows, width = len(grid), grid.type.byte_width
+    first = even[:width]
     (start, end), (created, created_end), (updated, updated_end) = map(form.span, (1, 2, 3))
-    grid = _grid(buffer, rows, width)
     # From the last value of a row to the first one of the next row.
     between = _grid(buffer.slice(updated_end), rows - 1, width)
     return even.endswith(first[updated_end:]) and all(
