@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +22,10 @@ from syncer.snapshot.columns import USER_SCHEMA, make_encoder
 from syncer.snapshot.fetched import encode_fetched
 from syncer.snapshot.fields import FieldNames
 from syncer.snapshot.gone import Gone, GoneUsers
-from syncer.snapshot.layout import Format
+from syncer.snapshot.layout import Compression, Format
 from syncer.snapshot.local_store import LocalStore
 from syncer.snapshot.manifest import Manifest
+from syncer.snapshot.part_readers import BYTES_AT_ONCE, PartFault, count_lines, read_ndjson
 from syncer.snapshot.publish import publish
 from syncer.snapshot.reading import read_part, read_users
 from syncer.snapshot.sinks import SinkOptions
@@ -41,16 +44,31 @@ def table(store: LocalStore, manifest: Manifest, *columns: str) -> Any:
     return pa.Table.from_batches(batches, pa.schema([USER_SCHEMA.field(n) for n in columns or USER_SCHEMA.names]))
 
 
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
+@pytest.mark.parametrize("lines", [[], [b"{}"], [b"{}"] * 9, [b"x" * BYTES_AT_ONCE, b"", b"y" * (BYTES_AT_ONCE - 2)]])
+def test_lines_are_counted_as_they_are_read(compression: Compression, lines: list[bytes]) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    packed = {"zstd": zstandard.compress, "gzip": gzip.compress, "none": bytes}[compression](data)
+    assert count_lines(io.BytesIO(packed), compression) == len(lines)
+    assert [line for block in read_ndjson(io.BytesIO(packed), compression) for line in block] == lines
+
+
+def test_a_last_line_without_its_end_is_not_counted_but_refused() -> None:
+    for cut in (b"{}", b"{}\n{}"):
+        with pytest.raises(PartFault, match="does not end with a line end"):
+            count_lines(io.BytesIO(cut), "none")
+
+
 def test_both_formats_read_alike(tmp_path: Path) -> None:
     users = [{**user, "related": [n]} if n % 3 else user for n, user in enumerate(make_users(150))]
     stores = [LocalStore(tmp_path / name) for name in ("parquet", "ndjson", "gzip")]
-    gzip = replace(SMALL, ndjson_compression="gzip")
+    gzipped = replace(SMALL, ndjson_compression="gzip")
     first = published(stores[0], users, "parquet")
     assert len(first.files) == 3
     expected = table(stores[0], first)
     assert expected.column("id").to_pylist() == [user["id"] for user in users]
     assert expected.equals(table(stores[1], published(stores[1], users, "ndjson")))
-    assert expected.equals(table(stores[2], published(stores[2], users, "ndjson", options=gzip)))
+    assert expected.equals(table(stores[2], published(stores[2], users, "ndjson", options=gzipped)))
 
 
 @pytest.mark.parametrize("form", ["parquet", "ndjson"])

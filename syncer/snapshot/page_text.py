@@ -65,19 +65,20 @@ class TextColumns:
         buffer = pa.allocate_buffer(len(self.text) + 3)
         content = memoryview(buffer).cast("B")
         content[:1], content[1:-2], content[-2:] = b"{", self.text, b"}\n"
-        width, end = self.row_bytes, 0
-        ends = array("i", [0])
-        longer = ((row, len(time) + len(_QUOTES) - len(_NULL)) for row, time in self.deleted)
-        for row, more in (*longer, (len(self.ids), 0)):
-            start, end = end, end + (row - len(ends) + 1) * width
+        rows, width = len(self.ids), self.row_bytes
+        lengths = array("i", [width]) * rows
+        start, first = 0, 0
+        for row, time in (*self.deleted, (rows, b"")):
+            end = start + (row - first) * width
             # The comma between two users is as long as a line end.
-            content[start + width - 1 : end : width] = b"\n" * ((end - start) // width)
-            ends.extend(range(start + width, end + 1, width))
-            if row < len(self.ids):
-                end += width + more
-                content[end - 1] = ord("\n")
-                ends.append(end)
-        return pa.Array.from_buffers(pa.binary(), len(self.ids), [None, pa.py_buffer(ends), buffer])
+            content[start + width - 1 : end : width] = b"\n" * (row - first)
+            if row < rows:
+                lengths[row] += len(time) + len(_QUOTES) - len(_NULL)
+                start, first = end + lengths[row], row + 1
+                content[start - 1] = ord("\n")
+        ends = pc.cumulative_sum(pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(lengths)]))
+        offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends]).buffers()[1]
+        return pa.Array.from_buffers(pa.binary(), rows, [None, offsets, buffer])
 
 
 def find_users(body: bytes, bytes_min: int = TEXT_BYTES_MIN) -> UsersInText | None:

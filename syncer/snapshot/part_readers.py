@@ -126,6 +126,16 @@ def read_ndjson(file: BinaryIO, compression: Compression) -> Iterator[list[bytes
         raise PartFault("does not end with a line end")
 
 
+def count_lines(file: BinaryIO, compression: Compression) -> int:
+    """How many lines there are: a quarter of what it takes to tell them apart. Raises PartFault."""
+    lines, last = 0, b"\n"
+    for block in _blocks(file, compression):
+        lines, last = lines + block.count(b"\n"), block[-1:]
+    if last != b"\n":
+        raise PartFault("does not end with a line end")
+    return lines
+
+
 def _blocks(file: BinaryIO, compression: Compression) -> Iterator[bytes]:
     name = _ARROW_NAMES[compression]
     try:

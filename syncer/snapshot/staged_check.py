@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from syncer.errors import DataRefused
 from syncer.snapshot.manifest import FileFacts, Manifest
-from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, hash_file, read_ndjson, read_parquet
+from syncer.snapshot.part_readers import Ids, PartFault, check_bytes, check_counts, count_lines, hash_file, read_parquet
 from syncer.snapshot.staging import Staging
 from syncer.snapshot.store import Store
 
@@ -45,7 +45,7 @@ def _check_part(staging: Staging, facts: FileFacts, manifest: Manifest, after: s
                     part.add(batch.column("id"), batch.num_rows - batch.column("deleted_at").null_count)
                 check_counts(part, facts)
             else:  # its lines lay beside the Parquet rows in memory: counting them is enough, verify reads them
-                _check_lines(sum(map(len, read_ndjson(file, manifest.ndjson_compression))), facts)
+                _check_lines(count_lines(file, manifest.ndjson_compression), facts)
     except PartFault as fault:
         raise DataRefused(f"the staged part {facts.path} {fault}", hint="nothing was published; run again") from None
     return part
