@@ -60,5 +60,9 @@ def export_command(
 FLOOR = Contestant(
     "floor", lambda job: [sys.executable, str(HERE / "floor.py"), str(job.pages), f"{job.folder}/floor.parquet"]
 )
+FLOOR_BY_HTTP = Contestant(
+    "floor by aiohttp",
+    lambda job: [sys.executable, str(HERE / "floor_by_http.py"), job.url, f"{job.folder}/floor.parquet"],
+)
 PARQUET = Contestant("syncer parquet", lambda job: export_command(job, "parquet"))
 BOTH = Contestant("syncer both formats", lambda job: export_command(job, "parquet", "ndjson"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import parallel
 from benchmarks.bare import seconds_a_page as bare_seconds_a_page
-from benchmarks.contestants import BOTH, FLOOR, PARQUET, Contestant, Job, environment, export_command
+from benchmarks.contestants import BOTH, FLOOR, FLOOR_BY_HTTP, PARQUET, Contestant, Job, environment, export_command
 from benchmarks.measure import Run, run, spread
 from benchmarks.pages import make_pages
 from benchmarks.rounds import check, cpu_ratios, run_rounds
@@ -34,15 +34,17 @@ class Place:
 
 
 def against_the_floor(place: Place) -> dict[str, Any]:
-    """A million users: the floor, Parquet alone, both formats."""
+    """A million users: the floor from files and over HTTP, Parquet alone, both formats."""
     pages = place.pages(MILLION)
     with serving(pages, place.work / "nginx") as url:
-        outcomes = run_rounds([FLOOR, PARQUET, BOTH], Job(url, pages, place.work / "run"), place.rounds)
+        contestants = [FLOOR, FLOOR_BY_HTTP, PARQUET, BOTH]
+        outcomes = run_rounds(contestants, Job(url, pages, place.work / "run"), place.rounds)
     parquet = outcomes[PARQUET.name].checked["parquet_bytes"]
     return {
         "users": MILLION,
         "runs": {name: outcome.document() for name, outcome in outcomes.items()},
         "cpu_against_floor": spread(cpu_ratios(outcomes, PARQUET.name, FLOOR.name)).document(),
+        "cpu_against_floor_by_http": spread(cpu_ratios(outcomes, PARQUET.name, FLOOR_BY_HTTP.name)).document(),
         "both_against_parquet": spread(cpu_ratios(outcomes, BOTH.name, PARQUET.name)).document(),
         "parquet_bytes_a_user": round(parquet / MILLION, 2),
     }
