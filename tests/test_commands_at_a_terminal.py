@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,12 +29,14 @@ def service() -> Iterator[Emulator]:
         yield running
 
 
-def at_terminal(*args: str, typed: str = "", after: str = PROMPT, seconds: float = 60.0) -> tuple[int, str]:
+def at_terminal(
+    *args: str, typed: str = "", after: str = PROMPT, seconds: float = 60.0, program: Sequence[str] = ("-m", "syncer")
+) -> tuple[int, str]:
     """Run a command at a terminal and type when it has said something; its exit code and all that was seen."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "syncer", *args], stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
+        [sys.executable, *program, *args], stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
         start_new_session=True, env=environment(TERM="xterm"), preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(theirs)
@@ -83,6 +85,21 @@ def test_anything_else_sends_nothing(service: Emulator, tmp_path: Path, typed: s
     before = len(service.log())
     ended, seen = at_terminal("delete", service.truth()[1]["id"], *where(service, tmp_path), typed=typed)
     assert (ended, said in seen, len(service.log())) == (code, True, before), seen
+
+
+def test_a_signal_that_another_thread_gets_ends_the_question_too(service: Emulator, tmp_path: Path) -> None:
+    """As one does that comes just before the read begins: the read itself goes on."""
+    program = (
+        "import signal\nimport syncer.__main__ as program\nimport syncer.commands.confirming as confirming\n"
+        "tell = confirming.tell\n"
+        "def deaf(text):\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
+        "    tell(text)\n"
+        "confirming.tell = deaf\nprogram.main()\n"
+    )
+    args = ["delete", service.truth()[1]["id"], *where(service, tmp_path)]
+    ended, seen = at_terminal(*args, typed=CTRL_C, program=("-c", program))
+    assert (ended, "interrupted by SIGINT\n" in seen) == (130, True), seen
 
 
 def test_an_erasure_is_confirmed_in_the_same_way(service: Emulator, tmp_path: Path) -> None:

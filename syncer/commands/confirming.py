@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import select
 import sys
 
 from syncer.commands.by_id import add_id_arguments
 from syncer.errors import UsageError
 from syncer.logs import tell
+
+_HEARING_SECONDS = 0.2
 
 
 def add_change_arguments(parser: argparse.ArgumentParser, *, verb: str, dry_run: str) -> None:
@@ -29,6 +32,14 @@ def confirm(args: argparse.Namespace, *, words: str, summary: str, unchanged: st
         raise UsageError(f"nobody confirmed this and {unchanged}: {summary}", hint="look at --dry-run, then add --yes")
     args.resumes = False  # an interruption from here leaves nothing to go on with
     tell(f"{summary}. This cannot be undone.\nType `{words}` to go on:")
-    if sys.stdin.readline().strip() != words:
+    if _typed_line().strip() != words:
         raise UsageError(f"this was not the confirmation, and {unchanged}", hint="run again")
     args.resumes = True
+
+
+def _typed_line() -> str:
+    """What somebody types. A signal that comes just before a read begins, or to another thread, does not end the read:
+    Python would hear of it with the next line."""
+    while not select.select([sys.stdin], [], [], _HEARING_SECONDS)[0]:
+        pass
+    return sys.stdin.readline()
