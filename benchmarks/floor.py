@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import pyarrow as pa
@@ -26,51 +26,38 @@ SCHEMA: Any = pa.schema(
 )
 
 
-class Writer:
-    """Pages become one Parquet file."""
-
-    def __init__(self, target: str) -> None:
-        self.users = 0
-        self._waiting: list[Any] = []
-        self._file = open(target, "wb", buffering=0)  # noqa: SIM115  # closed with the writer
-        self._parquet = pq.ParquetWriter(
-            self._file,
-            SCHEMA,
-            compression="zstd",
-            compression_level={"id": 1, "created_at": 3, "updated_at": 3, "deleted_at": 3, "extra": 1},
-            use_dictionary=["extra"],
-            column_encoding=dict.fromkeys(("id", "created_at", "updated_at", "deleted_at"), "PLAIN"),
-            write_page_checksum=True,
-            write_page_index=True,
-            sorting_columns=[pq.SortingColumn(0)],
-        )
-
-    def add(self, body: bytes) -> str | None:
-        """One page; the token of the next one."""
-        parsed = orjson.loads(body)
-        self._waiting.append(columns(parsed["users"]))
-        self.users += self._waiting[-1].num_rows
-        following: str | None = parsed["pagination"]["next"]
-        if len(self._waiting) == GROUP_PAGES or not following:
-            self._parquet.write_table(pa.Table.from_batches(self._waiting), row_group_size=1 << 20)
-            self._waiting = []
-        return following
-
-    def close(self) -> None:
-        """End the file, on the disk."""
-        self._parquet.close()
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-
 def main(folder: str, target: str) -> int:
     """Follow the tokens through the files; the number of users."""
-    writer, name = Writer(target), "first"
-    while name:
-        with open(f"{folder}/{name}.json", "rb", buffering=0) as page:
-            name = writer.add(page.read()) or ""
-    writer.close()
-    return writer.users
+    users, name, waiting = 0, "first", []
+    with open(target, "wb", buffering=0) as file:
+        writer = parquet_writer(file)
+        while name:
+            with open(f"{folder}/{name}.json", "rb", buffering=0) as page:
+                parsed = orjson.loads(page.read())
+            waiting.append(columns(parsed["users"]))
+            users += waiting[-1].num_rows
+            name = parsed["pagination"]["next"]
+            if len(waiting) == GROUP_PAGES or not name:
+                writer.write_table(pa.Table.from_batches(waiting), row_group_size=1 << 20)
+                waiting = []
+        writer.close()
+        os.fsync(file.fileno())
+    return users
+
+
+def parquet_writer(file: BinaryIO) -> Any:
+    """As the export writes it."""
+    return pq.ParquetWriter(
+        file,
+        SCHEMA,
+        compression="zstd",
+        compression_level={"id": 1, "created_at": 3, "updated_at": 3, "deleted_at": 3, "extra": 1},
+        use_dictionary=["extra"],
+        column_encoding=dict.fromkeys(("id", "created_at", "updated_at", "deleted_at"), "PLAIN"),
+        write_page_checksum=True,
+        write_page_index=True,
+        sorting_columns=[pq.SortingColumn(0)],
+    )
 
 
 def columns(users: list[dict[str, Any]]) -> Any:

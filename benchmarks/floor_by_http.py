@@ -10,22 +10,33 @@ import os
 import sys
 
 import aiohttp
+import orjson
+import pyarrow as pa
 
-from benchmarks.floor import Writer
+from benchmarks.floor import GROUP_PAGES, columns, parquet_writer
 
 
 async def main(url: str, target: str) -> int:
     """Follow the tokens; the number of users."""
-    writer, params = Writer(target), {"pageSize": "1000"}
+    users, params, waiting = 0, {"pageSize": "1000"}, []
     login = aiohttp.encode_basic_auth(os.environ["TWILIO_ACCOUNT_SID"], os.environ["TWILIO_AUTH_TOKEN"])
-    async with aiohttp.ClientSession(headers={"Authorization": login}, read_bufsize=1 << 19) as session:
-        while params:
-            async with session.get(f"{url}/PushNotifications/Users", params=params) as answer:
-                answer.raise_for_status()
-                following = writer.add(await answer.read())
-            params = {"pageSize": "1000", "pageToken": following} if following else {}
-    writer.close()
-    return writer.users
+    with open(target, "wb", buffering=0) as file:
+        writer = parquet_writer(file)
+        async with aiohttp.ClientSession(headers={"Authorization": login}, read_bufsize=1 << 19) as session:
+            while params:
+                async with session.get(f"{url}/PushNotifications/Users", params=params) as answer:
+                    answer.raise_for_status()
+                    parsed = orjson.loads(await answer.read())
+                waiting.append(columns(parsed["users"]))
+                users += waiting[-1].num_rows
+                following = parsed["pagination"]["next"]
+                params = {"pageSize": "1000", "pageToken": following} if following else {}
+                if len(waiting) == GROUP_PAGES or not following:
+                    writer.write_table(pa.Table.from_batches(waiting), row_group_size=1 << 20)
+                    waiting = []
+        writer.close()
+        os.fsync(file.fileno())
+    return users
 
 
 if __name__ == "__main__":
