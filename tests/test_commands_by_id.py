@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import pty
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,10 +129,11 @@ def test_nothing_is_sent_without_agreement(run: Any, service: Emulator, ids: Ite
 def test_a_person_types_the_number_and_the_account(
     run: Any, ids: Iterator[str], monkeypatch: pytest.MonkeyPatch, typed: str, code: int, tmp_path: Path
 ) -> None:
-    terminal = io.StringIO(typed + "\n")
-    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("sys.stdin", terminal)
-    assert run("delete", next(ids))[0] == code
+    ours, theirs = pty.openpty()
+    with open(ours, "wb", buffering=0) as keyboard, open(theirs, encoding="utf-8") as terminal:
+        keyboard.write(f"{typed}\n".encode())
+        monkeypatch.setattr("sys.stdin", terminal)
+        assert run("delete", next(ids))[0] == code
     assert len(receipts(tmp_path)) == (code == 0)
 
 
