@@ -62,7 +62,7 @@ FLOOR = Contestant(
 )
 FLOOR_BY_HTTP = Contestant(
     "floor by aiohttp",
-    lambda job: [sys.executable, str(HERE / "floor_by_http.py"), job.url, f"{job.folder}/floor.parquet"],
+    lambda job: [sys.executable, "-m", "benchmarks.floor_by_http", job.url, f"{job.folder}/floor.parquet"],
 )
 PARQUET = Contestant("syncer parquet", lambda job: export_command(job, "parquet"))
 BOTH = Contestant("syncer both formats", lambda job: export_command(job, "parquet", "ndjson"))

@@ -1,6 +1,6 @@
 """The floor over HTTP: its pages come by aiohttp, over one kept connection. Still no guarantees.
 
-python floor_by_http.py BASE_URL PARQUET_FILE
+TWILIO_ACCOUNT_SID=... TWILIO_AUTH_TOKEN=... python -m benchmarks.floor_by_http BASE_URL PARQUET_FILE
 """
 
 from __future__ import annotations

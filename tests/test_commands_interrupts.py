@@ -200,12 +200,24 @@ def test_a_signal_after_the_end_of_a_command_leaves_its_exit_code(number: signal
         "import syncer.__main__ as program\nimport syncer.commands.main as commands\n"
         "class Late:\n"
         "    def __del__(self, kill=os.kill, pid=os.getpid()): kill(pid, NUMBER)\n"
-        "late, thread = Late(), threading.Thread(target=time.sleep, args=(0.1,))\n"
+        "late, thread = Late(), threading.Thread(target=lambda: print('still here', time.sleep(0.1)))\n"
         f"{late}\n"
         "commands.main = lambda _: 9\nprogram.main()\n"
     ).replace("NUMBER", str(int(number)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stderr) == (9, "")
+    assert (done.returncode, done.stdout, done.stderr) == (9, "still here None\n" if "thread" in late else "", "")
+
+
+def test_words_that_cannot_be_written_at_the_end_are_no_success() -> None:
+    code = (
+        "import sys\nimport syncer.__main__ as program\nimport syncer.commands.main as commands\n"
+        "commands.main = lambda _: sys.stdout.write('said') and 0\nprogram.main()\n"
+    )
+    with open("/dev/full", "wb") as full:
+        buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=30, env=buffered)
+    assert done.returncode == 120  # the interpreter's own
 
 
 def test_a_process_ends_with_all_that_was_to_be_done_and_said() -> None:
