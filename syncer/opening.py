@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from syncer.crawl.plan import Plan, plan_sequential, plan_stretches
 from syncer.crawl.spool import RunFacts, Spool
+from syncer.crawl.spool_tables import COUNTERS
 from syncer.errors import SnapshotMismatch, SyncerError
 from syncer.model import Counters
 from syncer.run import REFUSED_BY_GUARD, ExportPorts, ExportRequest, Run
@@ -154,10 +155,8 @@ def _borders_cost(store: Store, manifest: Manifest) -> bool:
 def _fill_counters(counters: Counters, spool: Spool, previous: Published | None) -> None:
     counters.pages = spool.count_pages()
     counters.users, counters.rejects = spool.count_users()
-    counters.requests = spool.number("requests")
-    counters.retries = spool.number("retries")
-    counters.throttled = spool.number("throttled")
-    counters.began_at = spool.number("began_at")
+    for name in COUNTERS:
+        setattr(counters, name, spool.number(name))
     counters.users_expected = previous.manifest.users if previous else None
     counters.users_before, counters.requests_before = counters.users, counters.requests
     counters.phase = "crawling"

@@ -18,14 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from syncer.api.certificates import system_file_unread, tls_context
-from syncer.api.transport import Transport
-from syncer.credentials import Credentials, Secret
 from syncer.errors import UsageError
-from syncer.model import WireFailed, WireRequest
-from tests.processes import SECRET, SID, export
-from tests.wire_server import WireServer, page_body, sends, wire_server, with_length
+from syncer.model import WireFailed
+from tests.processes import export
+from tests.test_api_transport import LIST, transport_to
+from tests.wire_server import page_body, sends, wire_server, with_length
 
-LIST = WireRequest("GET", "/PushNotifications/Users", (("pageSize", "50"),))
 USER = {
     "id": "comms_pushnotificationuser_01h11138m0ehsarbm2h9bgyj2d",
     "createdAt": "2023-05-22T06:07:12Z",
@@ -55,23 +53,18 @@ def make_certificate(folder: Path, address: str = "127.0.0.1") -> tuple[Path, ss
     return public, served
 
 
-def transport_to(server: WireServer, ca_file: Path | None) -> Transport:
-    return Transport(
-        server.url, Credentials(SID, Secret(SECRET)), concurrency=1, user_agent="syncer/test", ca_file=ca_file
-    )
-
-
 async def test_a_server_whose_certificate_is_in_the_ca_file_is_asked(tmp_path: Path) -> None:
     ca_file, served = make_certificate(tmp_path)
-    async with wire_server(sends(with_length(page_body(3))), served) as server, transport_to(server, ca_file) as asked:
-        assert (await asked.send(LIST)).body == page_body(3)
+    async with wire_server(sends(with_length(page_body(3))), served) as server:
+        async with transport_to(server.url, ca_file=ca_file) as transport:
+            assert (await transport.send(LIST)).body == page_body(3)
 
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["unknown", "for another address"])
 async def test_nothing_is_sent_to_a_stranger(tmp_path: Path, is_known: bool) -> None:
     ca_file, served = make_certificate(tmp_path, "127.0.0.2" if is_known else "127.0.0.1")
     async with wire_server(sends(WHOLE_LIST), served) as server:
-        async with transport_to(server, ca_file if is_known else None) as transport:
+        async with transport_to(server.url, ca_file=ca_file if is_known else None) as transport:
             with pytest.raises(WireFailed, match="the certificate or the protocol was refused") as caught:
                 await transport.send(LIST)
         assert (caught.value.kind, caught.value.sent, server.arrived) == ("connect", False, [])

@@ -6,7 +6,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from tests.simulation.checker import CheckFailed
 from tests.simulation.night import LOST, Outcome, simulate
 from tests.simulation.population import User
 from tests.simulation.scenario import LIARS, Blow, Disturbance, Scenario, scenario
-from tests.simulation.seeds import folder_for_seeds
+from tests.simulation.seeds import folder_for_seed
 from tests.simulation.service import Service
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,9 +55,8 @@ FORMER_LOSSES = {
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """In memory where there is some: a simulated disk gains nothing from a real one."""
-    with tempfile.TemporaryDirectory(prefix="syncer-simulation-", dir=folder_for_seeds()) as name:
-        yield Path(name)
+    with folder_for_seed() as folder:
+        yield folder
 
 
 def run_seeds(*arguments: str) -> str:

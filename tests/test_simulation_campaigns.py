@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -32,7 +31,7 @@ from tests.simulation.checker import CheckFailed
 from tests.simulation.clocks import are_alike, check_pace
 from tests.simulation.night import LOST, simulate
 from tests.simulation.scenario import Scenario, scenario
-from tests.simulation.seeds import folder_for_seeds
+from tests.simulation.seeds import folder_for_seed
 from tests.simulation.service import Served
 
 SEEDS = 30
@@ -41,9 +40,8 @@ PLANTED_SEEDS_MAX = 400
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """In memory where there is some: a simulated disk gains nothing from a real one."""
-    with tempfile.TemporaryDirectory(prefix="syncer-simulation-", dir=folder_for_seeds()) as name:
-        yield Path(name)
+    with folder_for_seed() as folder:
+        yield folder
 
 
 def nights(folder: Path, campaign: Callable[[Scenario], Scenario], seeds: int = SEEDS) -> list[str]:

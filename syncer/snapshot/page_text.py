@@ -66,19 +66,18 @@ class TextColumns:
         content = memoryview(buffer).cast("B")
         content[:1], content[1:-2], content[-2:] = b"{", self.text, b"}\n"
         rows, width = len(self.ids), self.row_bytes
-        lengths = array("i", [width]) * rows
+        lengths = array("i", [0]) + array("i", [width]) * rows
         start, first = 0, 0
         for row, time in (*self.deleted, (rows, b"")):
             end = start + (row - first) * width
             # The comma between two users is as long as a line end.
             content[start + width - 1 : end : width] = b"\n" * (row - first)
             if row < rows:
-                lengths[row] += len(time) + len(_QUOTES) - len(_NULL)
-                start, first = end + lengths[row], row + 1
+                lengths[row + 1] += len(time) + len(_QUOTES) - len(_NULL)
+                start, first = end + lengths[row + 1], row + 1
                 content[start - 1] = ord("\n")
-        ends = pc.cumulative_sum(pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(lengths)]))
-        offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends]).buffers()[1]
-        return pa.Array.from_buffers(pa.binary(), rows, [None, offsets, buffer])
+        offsets = pc.cumulative_sum(pa.Array.from_buffers(pa.int32(), rows + 1, [None, pa.py_buffer(lengths)]))
+        return pa.Array.from_buffers(pa.binary(), rows, [None, offsets.buffers()[1], buffer])
 
 
 def find_users(body: bytes, bytes_min: int = TEXT_BYTES_MIN) -> UsersInText | None:
@@ -107,9 +106,8 @@ def _read(body: bytes, start: int, end: int) -> TextColumns | None:
     rows, rest = divmod(len(even), width)
     if rest or rows < 2 or len(deleted) > rows * DELETED_SHARE_MAX:
         return None
-    buffer = pa.py_buffer(even)
-    grid = _grid(buffer, rows, width)
-    if not _is_all_of(even, buffer, grid, form):
+    grid = _grid(pa.py_buffer(even), rows, width)
+    if not _is_all_of(even, grid, form):
         return None
     ids, *times = (pc.binary_slice(grid, *form.span(group)) for group in (1, 2, 3))
     if not _are_safe(ids.buffers()[1]):
@@ -151,13 +149,13 @@ def _take_out_deleted(
     return b"".join((*pieces, view[taken:end], _BETWEEN)), deleted
 
 
-def _is_all_of(even: bytes, buffer: Any, grid: Any, form: re.Match[bytes]) -> bool:
-    """Whether every row of the grid, which lies in the buffer, has the first one's bytes around its values."""
+def _is_all_of(even: bytes, grid: Any, form: re.Match[bytes]) -> bool:
+    """Whether every row of the text, which is a grid, has the first one's bytes around its values."""
     rows, width = len(grid), grid.type.byte_width
     first = even[:width]
     (start, end), (created, created_end), (updated, updated_end) = map(form.span, (1, 2, 3))
     # From the last value of a row to the first one of the next row.
-    between = _grid(buffer.slice(updated_end), rows - 1, width)
+    between = _grid(grid.buffers()[1].slice(updated_end), rows - 1, width)
     return even.endswith(first[updated_end:]) and all(
         pc.binary_slice(of, at, at + len(bytes_)).buffers()[1].equals(_repeated(bytes_, len(of)))
         for of, at, bytes_ in (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-import shutil
 import signal
 import tempfile
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,23 +24,23 @@ SEED_SECONDS_MAX = 5
 Failure = tuple[int, str]
 
 
-def folder_for_seeds() -> str | None:
-    """Memory where there is some: a simulated disk gains nothing from a real one."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+@contextmanager
+def folder_for_seed() -> Iterator[Path]:
+    """A folder in memory where there is some: a simulated disk gains nothing from a real one."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory("", "syncer-simulation-", memory, ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 def run_seed(seed: int, campaign: str, *, with_digest: bool) -> Outcome:
     """One scenario in a folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="syncer-simulation-", dir=folder_for_seeds()))
     drawn = CAMPAIGNS[campaign](scenario(seed))
-    try:
+    with folder_for_seed() as folder:
         outcome = simulate(drawn, folder, with_digest=with_digest)
         if campaign == "clock":
             compared = check_pace(drawn, folder / "pace")
             outcome = replace(outcome, notes=("paced as by a true clock" if compared else "not compared",))
         return outcome
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_chunk(seeds: Iterable[int], campaign: str, with_digest: bool) -> tuple[list[Outcome], list[Failure]]:
